@@ -1,0 +1,101 @@
+"""Event queue of one lane: a bucket per level, filled by the encoder, popped in time order."""
+
+from amaranth.hdl import Array, Cat, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from spinteger.config import Config
+
+
+class EventQueue(wiring.Component):
+    """One spike per input of this lane, bucket-sorted by level; two tokens deep.
+
+    An event is {sign, row}; its level is the bucket it lies in. The largest level is the
+    earliest time step (t = L - level), so popping buckets downwards is popping in time order.
+    Within a bucket the last event pushed leaves first: their sum has no order. A bucket holds
+    ceil(K/R) events, all that a lane can have, so a push is never refused.
+
+    Push: one event a cycle, `push_*` -> stored at the next edge. Pop: `load` picks a bucket;
+    its events then follow one per enabled cycle, the first two edges later, with no gap to
+    the next bucket when `load` comes with `last`. A buffer may be popped any number of times
+    (once per column tile); `forget` empties it.
+    """
+
+    def __init__(self, cfg: Config):
+        self.cfg = cfg
+        super().__init__({
+            "push": In(1),                     #: store an event
+            "push_buf": In(1),                 #: buffer it belongs to
+            "push_level": In(cfg.level_bits),  #: its level, 1..L
+            "push_row": In(cfg.row_bits),      #: its weight row, k // R
+            "push_neg": In(1),                 #: its sign
+            "forget": In(2),                   #: empty buffer 0, 1
+            "en": In(1),                       #: pop pipeline enable
+            "load": In(1),                     #: start on a bucket
+            "load_buf": In(1),                 #: ... of this buffer
+            "load_level": In(cfg.level_bits),  #: ... and this level
+            "last": Out(1),                    #: nothing is left after this cycle's pop
+            "valid": Out(1),                   #: an event is at the output
+            "row": Out(cfg.row_bits),          #: its weight row
+            "neg": Out(1),                     #: its sign
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        cfg = self.cfg
+        buckets = 2 << cfg.level_bits
+        index_bits = cfg.row_bits      # a bucket holds at most rows_k events
+        m.submodules.events = events = Memory(shape=cfg.row_bits + cfg.signed, init=[],
+                                              depth=buckets << index_bits)
+        # Index of the bucket's newest event; meaningless until the bucket's `used` bit is set,
+        # which spares the time to clear it.
+        m.submodules.newest = newest = Memory(shape=index_bits, init=[], depth=buckets)
+        flags = [Signal(name=f"used_{n}") for n in range(buckets)]
+        used = Array(flags)
+
+        push_bucket = Cat(self.push_level, self.push_buf)
+        push_seen = newest.read_port(domain="comb")
+        push_newest = newest.write_port()
+        push_event = events.write_port()
+        index = Signal(index_bits)
+        m.d.comb += [
+            push_seen.addr.eq(push_bucket),
+            index.eq(Mux(used[push_bucket], push_seen.data + 1, 0)),
+            push_newest.addr.eq(push_bucket),
+            push_newest.data.eq(index),
+            push_newest.en.eq(self.push),
+            push_event.addr.eq(Cat(index, push_bucket)),
+            push_event.data.eq(Cat(self.push_row, self.push_neg)[:cfg.row_bits + cfg.signed]),
+            push_event.en.eq(self.push),
+        ]
+        with m.If(self.push):
+            m.d.sync += used[push_bucket].eq(1)
+        for buf in range(2):
+            with m.If(self.forget[buf]):
+                first = buf << cfg.level_bits
+                m.d.sync += [flag.eq(0) for flag in flags[first:first + (1 << cfg.level_bits)]]
+
+        load_bucket = Cat(self.load_level, self.load_buf)
+        load_newest = newest.read_port(domain="comb")
+        pop_event = events.read_port()
+        bucket = Signal(cfg.level_bits + 1)
+        left = Signal(index_bits)      # events left after the current one
+        busy = Signal()
+        m.d.comb += [
+            load_newest.addr.eq(load_bucket),
+            self.last.eq(~busy | (left == 0)),
+            pop_event.addr.eq(Cat(left, bucket)),
+            pop_event.en.eq(self.en & busy),
+            self.row.eq(pop_event.data[:cfg.row_bits]),
+        ]
+        if cfg.signed:
+            m.d.comb += self.neg.eq(pop_event.data[-1])
+        with m.If(self.en):
+            m.d.sync += [self.valid.eq(busy), left.eq(left - 1)]
+            with m.If(left == 0):
+                m.d.sync += busy.eq(0)
+            with m.If(self.load):
+                m.d.sync += [bucket.eq(load_bucket), left.eq(load_newest.data),
+                             busy.eq(used[load_bucket])]
+        return m

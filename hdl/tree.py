@@ -1,0 +1,104 @@
+"""Adder tree: the signed sum of the R weight codes that one cycle's events select."""
+
+from amaranth.hdl import Cat, Module, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from hdl.addsub import AddSub
+from spinteger.config import Config
+
+
+def tree_depth(cfg: Config) -> int:
+    """Pipeline stages of the tree: ceil(log2 R)."""
+    return ceil_log2(cfg.rows)
+
+
+def node_count(cfg: Config) -> int:
+    """Adders of the tree, hence bits of `sub`: R - 1."""
+    return cfg.rows - 1
+
+
+class AdderTree(wiring.Component):
+    """sum +-w over R lanes, as (sign of lane 0) * (w0 +- (w1 ...)).
+
+    A node computes left + right when its two signs agree and left - right when they differ,
+    and passes the left sign on; `SignTree` works the signs out once for all columns. So a
+    column spends nothing on negating codes: a subtracting carry chain is as small as an
+    adding one. Only the root's sign is left to apply, in the column's adder of S.
+
+    Latency `tree_depth(cfg)` cycles, one sum per enabled cycle. Nodes of stage i are
+    wgt_bits + i bits wide: [-2^(b-1), 2^(b-1)-1] +- itself always fits one bit more.
+    """
+
+    def __init__(self, cfg: Config):
+        self.cfg = cfg
+        members = {
+            "en": In(1),                                                    #: pipeline enable
+            "wgt": In(data.ArrayLayout(signed(cfg.wgt_bits), cfg.rows)),    #: codes, 0 if idle
+            "sum": Out(signed(cfg.wgt_bits + tree_depth(cfg))),             #: sum, root sign off
+        }
+        if cfg.signed and node_count(cfg):
+            members["sub"] = In(node_count(cfg))    #: subtract, per node, in stage order
+        super().__init__(members)
+
+    def elaborate(self, platform):
+        m = Module()
+        values = [self.wgt[lane] for lane in range(self.cfg.rows)]
+        node = 0
+        for stage in range(tree_depth(self.cfg)):
+            width = self.cfg.wgt_bits + stage + 1
+            results = []
+            for left, right in zip(values[::2], values[1::2], strict=False):
+                total = Signal(signed(width), name=f"sum_{stage}_{len(results)}")
+                if self.cfg.signed:
+                    m.submodules[f"add_{stage}_{len(results)}"] = add = AddSub(width)
+                    m.d.comb += [add.a.eq(left), add.b.eq(right), add.sub.eq(self.sub[node])]
+                    added = add.y
+                else:
+                    added = left + right
+                with m.If(self.en):
+                    m.d.sync += total.eq(added)
+                results.append(total)
+                node += 1
+            if len(values) % 2:    # the odd one out waits for its stage
+                odd = Signal(signed(width), name=f"sum_{stage}_{len(results)}")
+                with m.If(self.en):
+                    m.d.sync += odd.eq(values[-1])
+                results.append(odd)
+            values = results
+        m.d.comb += self.sum.eq(values[0])
+        return m
+
+
+class SignTree(wiring.Component):
+    """The signs of all columns' adder trees, worked out once, in step with the trees.
+
+    Latency as `AdderTree`; `sub` bits belong to the stage that uses them this cycle.
+    """
+
+    def __init__(self, cfg: Config):
+        self.cfg = cfg
+        members = {
+            "en": In(1),              #: pipeline enable
+            "neg": In(cfg.rows),      #: signs of the events now at the tree's leaves
+            "root": Out(1),           #: sign of the sum now at the tree's root
+        }
+        if node_count(cfg):
+            members["sub"] = Out(node_count(cfg))    #: subtract, per node, in stage order
+        super().__init__(members)
+
+    def elaborate(self, platform):
+        m = Module()
+        signs = list(self.neg)
+        subs = []
+        for stage in range(tree_depth(self.cfg)):
+            subs += [a ^ b for a, b in zip(signs[::2], signs[1::2], strict=False)]
+            kept = Signal((len(signs) + 1) // 2, name=f"signs_{stage + 1}")
+            with m.If(self.en):
+                m.d.sync += kept.eq(Cat(signs[::2]))
+            signs = list(kept)
+        if subs:
+            m.d.comb += self.sub.eq(Cat(subs))
+        m.d.comb += self.root.eq(signs[0])
+        return m
