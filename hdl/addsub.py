@@ -1,6 +1,6 @@
 """Add or subtract: the node of every signed adder tree."""
 
-from amaranth.hdl import Cat, Module, signed
+from amaranth.hdl import Cat, Module, Shape, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,11 +13,11 @@ class AddSub(wiring.Component):
     of the 2 that a generic flow needs for an adder behind a row of XORs.
     """
 
-    def __init__(self, width: int):
+    def __init__(self, a: Shape, b: Shape, width: int):
         self._width = width
         super().__init__({
-            "a": In(signed(width)),    #: augend
-            "b": In(signed(width)),    #: addend, or subtrahend
+            "a": In(a),                #: augend
+            "b": In(b),                #: addend, or subtrahend
             "sub": In(1),              #: subtract
             "y": Out(signed(width)),   #: a +- b
         })
@@ -25,7 +25,13 @@ class AddSub(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         # One addition: -b = ~b + 1, and the 1 enters through an extra bit below the last.
-        flip = self.sub.replicate(self._width)
-        total = Cat(1, self.a) + Cat(self.sub, self.b.as_unsigned() ^ flip)
-        m.d.comb += self.y.eq(total[1:])
+        wide_a = Signal(signed(self._width))
+        wide_b = Signal(signed(self._width))
+        total = Signal(self._width + 1)
+        m.d.comb += [
+            wide_a.eq(self.a), wide_b.eq(self.b),
+            total.eq(Cat(1, wide_a) + Cat(self.sub, wide_b.as_unsigned()
+                                          ^ self.sub.replicate(self._width))),
+            self.y.eq(total[1:]),
+        ]
         return m

@@ -52,17 +52,17 @@ class Column(wiring.Component):
         psum_next = Signal.like(psum)
         hold = Signal.like(psum)
         if cfg.signed:
-            m.submodules.add_s = add = AddSub(cfg.s_bits)
+            m.submodules.add_s = add = AddSub(psum.shape(), tree.sum.shape(), cfg.s_bits)
             m.d.comb += [add.a.eq(psum), add.b.eq(tree.sum), add.sub.eq(self.root_neg),
                          psum_next.eq(add.y)]
         else:
             m.d.comb += psum_next.eq(psum + tree.sum)
         with m.If(self.en):
             m.d.sync += psum.eq(psum_next)
-            with m.If(self.clear):
-                m.d.sync += psum.eq(0)
             with m.If(self.snap):
                 m.d.sync += hold.eq(psum_next)
+        with m.If(self.en & self.clear):     # outermost: the registers' own reset, no logic
+            m.d.sync += psum.eq(0)
 
         total = Signal(signed(cfg.v_bits))       # V
         total_next = Signal.like(total)

@@ -1,6 +1,6 @@
 """Firing by successive approximation: a pipeline that settles one level bit per stage."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -64,7 +64,8 @@ class SarFire(wiring.Component):
                 shift = bits if stage == 1 else bits - stage + 1
                 up = 1 if stage == 1 else ~d[-1]
                 if stage < bits + 1:
-                    m.submodules[f"move_{stage}"] = move = AddSub(d_bits - shift)
+                    m.submodules[f"move_{stage}"] = move = AddSub(
+                        signed(d_bits - shift), unsigned(cfg.theta_bits), d_bits - shift)
                     m.d.comb += [move.a.eq(d[shift:].as_signed()), move.b.eq(info.theta),
                                  move.sub.eq(up)]
                     with m.If(en):

@@ -52,7 +52,8 @@ class AdderTree(wiring.Component):
             for left, right in zip(values[::2], values[1::2], strict=False):
                 total = Signal(signed(width), name=f"sum_{stage}_{len(results)}")
                 if self.cfg.signed:
-                    m.submodules[f"add_{stage}_{len(results)}"] = add = AddSub(width)
+                    m.submodules[f"add_{stage}_{len(results)}"] = add = AddSub(
+                        left.shape(), right.shape(), width)
                     m.d.comb += [add.a.eq(left), add.b.eq(right), add.sub.eq(self.sub[node])]
                     added = add.y
                 else:

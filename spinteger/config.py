@@ -182,11 +182,13 @@ class Config:
         pe = f"{self.rows}x{self.cols}"
         need(1 <= self.rows <= 256 and 1 <= self.cols <= 256, "--pe", pe,
              "rows and columns must be 1..256, e.g. --pe 16x16")
-        for name, low, high in (("wgt_bits", 2, 8), ("window", 1, 15), ("sal_bits", 4, 12),
+        for name, low, high in (("wgt_bits", 2, 8), ("sal_bits", 4, 12),
                                 ("exp_max", 0, 15), ("k", 1, 65536), ("depth", 0, 65536),
                                 ("tiles", 1, 4096), ("frac_bits", 0, 24), ("theta_bits", 4, 48)):
             value = getattr(self, name)
             need(low <= value <= high, flag_of(name), value, f"must be {low}..{high}")
+        need(self.window in (1, 3, 7, 15), "--window", self.window,
+             "must be 1, 3, 7 or 15 (a power of two less one: all levels of 1 to 4 bits)")
         need(self.fire in FIRE_ORDERS, "--fire", self.fire,
              f"must be one of {', '.join(FIRE_ORDERS)}")
         need(1 <= self.int_lanes <= self.rows and self.rows % self.int_lanes == 0, "--int-lanes",
