@@ -1,10 +1,11 @@
 """Encoder: bucket-sorts a token's codes into the lanes' event queues and salient lists."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.payloads import act_layout, run_layout, salient_layout, salients_layout, token_layout
+from hdl.select import lowest, one_hot_or
 from spinteger.config import Config
 
 
@@ -68,9 +69,9 @@ class Encoder(wiring.Component):
         with m.If(self.act.valid & self.act.ready):
             m.d.sync += [busy.eq(1), fresh.eq(1), word.eq(self.act.payload)]
             for lane in range(cfg.rows):
-                spike, salient, push = self._decode(m, self.act.payload.code[lane], lane)
-                m.d.sync += [spikes[lane].eq(push), spikes[lane].valid.eq(spike),
-                             waiting[lane].eq(salient)]
+                spike, salient, level, neg = self._decode(self.act.payload.code[lane])
+                m.d.sync += [spikes[lane].valid.eq(spike), spikes[lane].level.eq(level),
+                             spikes[lane].neg.eq(neg), waiting[lane].eq(salient)]
             with m.If(self.act.payload.last):
                 for buf in range(2):
                     with m.If(fill == buf):
@@ -86,16 +87,18 @@ class Encoder(wiring.Component):
             first = group * cfg.group
             mine = waiting[first:first + cfg.group]
             port = self.push_salient[group]
-            m.d.comb += [port.valid.eq(busy & mine.any() & fits), port.entry.row.eq(row),
-                         left[first:first + cfg.group].eq(mine & (mine - 1))]
-            for index in reversed(range(cfg.group)):     # the lowest lane wins
-                with m.If(mine[index]):
-                    code = word.code[first + index]
-                    m.d.comb += port.entry.q.eq(code.q)
-                    if cfg.exp_bits:
-                        m.d.comb += port.entry.e.eq(code.e)
-                    if cfg.group > 1:
-                        m.d.comb += port.entry.lane.eq(index)
+            codes = [word.code[first + index] for index in range(cfg.group)]
+            one = Signal(cfg.group, name=f"one_{group}")         # the lowest lane goes first
+            m.d.comb += [
+                one.eq(lowest(mine)), left[first:first + cfg.group].eq(mine & ~one),
+                port.valid.eq(busy & mine.any() & fits), port.entry.row.eq(row),
+                port.entry.q.eq(one_hot_or([code.q.as_unsigned() for code in codes], one)),
+            ]
+            if cfg.exp_bits:
+                m.d.comb += port.entry.e.eq(one_hot_or([code.e for code in codes], one))
+            if cfg.group > 1:
+                numbers = [Const(index, len(port.entry.lane)) for index in range(cfg.group)]
+                m.d.comb += port.entry.lane.eq(one_hot_or(numbers, one))
         m.d.comb += [done.eq(busy & ((left == 0) | ~fits)), complete.eq(done & word.last)]
         with m.If(busy & ~done):
             m.d.sync += waiting.eq(left)
@@ -105,19 +108,20 @@ class Encoder(wiring.Component):
         self._hand_over(m, fill, complete, free, runs)
         return m
 
-    def _decode(self, m, code, lane):
-        """Class, level and sign of one code. Returns (is spike, is salient, push word)."""
+    def _decode(self, code):
+        """Class, level and sign of one code. Returns (is spike, is salient, level, sign).
+
+        L + 1 is a power of two, so |q| <= L shows in the bits above the level's.
+        """
         cfg = self.cfg
-        mag = Signal(cfg.sal_bits, name=f"mag_{lane}")
-        m.d.comb += mag.eq(abs(code.q))
-        small = mag <= cfg.window
+        low, high, neg = code.q[:cfg.level_bits], code.q[cfg.level_bits:], code.q[-1]
+        if cfg.signed:
+            small = ~high.any() | (high.all() & low.any())
+        else:          # no sign in the spike path: a negative code stays an integer
+            small = ~high.any()
         if cfg.exp_bits:
             small = small & (code.e == 0)
-        if not cfg.signed:          # no sign in the spike path: a negative code stays an integer
-            small = small & (code.q >= 0)
-        push = Signal(push_layout(cfg), name=f"decoded_{lane}")
-        m.d.comb += [push.level.eq(mag), push.neg.eq(code.q < 0)]
-        return small & (mag != 0), ~small, push
+        return small & low.any(), ~small, Mux(neg, -low, low)[:cfg.level_bits], neg
 
     def _hand_over(self, m, fill, complete, free, runs):
         """Announce complete tokens; buffers are used in turn, so each consumer keeps a pointer."""

@@ -1,6 +1,6 @@
 """Event queue of one lane: a bucket per level, filled by the encoder, popped in time order."""
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -51,8 +51,7 @@ class EventQueue(wiring.Component):
         # Index of the bucket's newest event; meaningless until the bucket's `used` bit is set,
         # which spares the time to clear it.
         m.submodules.newest = newest = Memory(shape=index_bits, init=[], depth=buckets)
-        flags = [Signal(name=f"used_{n}") for n in range(buckets)]
-        used = Array(flags)
+        used = Signal(buckets)
 
         push_bucket = Cat(self.push_level, self.push_buf)
         push_seen = newest.read_port(domain="comb")
@@ -61,7 +60,7 @@ class EventQueue(wiring.Component):
         index = Signal(index_bits)
         m.d.comb += [
             push_seen.addr.eq(push_bucket),
-            index.eq(Mux(used[push_bucket], push_seen.data + 1, 0)),
+            index.eq(Mux(used.bit_select(push_bucket, 1), push_seen.data + 1, 0)),
             push_newest.addr.eq(push_bucket),
             push_newest.data.eq(index),
             push_newest.en.eq(self.push),
@@ -69,23 +68,23 @@ class EventQueue(wiring.Component):
             push_event.data.eq(Cat(self.push_row, self.push_neg)[:cfg.row_bits + cfg.signed]),
             push_event.en.eq(self.push),
         ]
-        with m.If(self.push):
-            m.d.sync += used[push_bucket].eq(1)
-        for buf in range(2):
-            with m.If(self.forget[buf]):
-                first = buf << cfg.level_bits
-                m.d.sync += [flag.eq(0) for flag in flags[first:first + (1 << cfg.level_bits)]]
+        half = 1 << cfg.level_bits
+        for bucket in range(buckets):
+            with m.If(self.push & (push_bucket == bucket)):
+                m.d.sync += used[bucket].eq(1)
+            with m.If(self.forget[bucket // half]):
+                m.d.sync += used[bucket].eq(0)
 
         load_bucket = Cat(self.load_level, self.load_buf)
         load_newest = newest.read_port(domain="comb")
         pop_event = events.read_port()
-        bucket = Signal(cfg.level_bits + 1)
+        popped = Signal(cfg.level_bits + 1)       # bucket being popped
         left = Signal(index_bits)      # events left after the current one
         busy = Signal()
         m.d.comb += [
             load_newest.addr.eq(load_bucket),
             self.last.eq(~busy | (left == 0)),
-            pop_event.addr.eq(Cat(left, bucket)),
+            pop_event.addr.eq(Cat(left, popped)),
             pop_event.en.eq(self.en & busy),
             self.row.eq(pop_event.data[:cfg.row_bits]),
         ]
@@ -96,6 +95,6 @@ class EventQueue(wiring.Component):
             with m.If(left == 0):
                 m.d.sync += busy.eq(0)
             with m.If(self.load):
-                m.d.sync += [bucket.eq(load_bucket), left.eq(load_newest.data),
-                             busy.eq(used[load_bucket])]
+                m.d.sync += [popped.eq(load_bucket), left.eq(load_newest.data),
+                             busy.eq(used.bit_select(load_bucket, 1))]
         return m

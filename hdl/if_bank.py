@@ -1,6 +1,6 @@
 """IF bank: drains a tile's finished sums, fires them against their thresholds, or passes them raw."""
 
-from amaranth.hdl import Array, Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -9,6 +9,7 @@ from hdl.emitter import Emitter
 from hdl.fire_sar import SarFire
 from hdl.fire_staircase import StaircaseFire
 from hdl.payloads import OutKind, neuron_layout, out_layout, psum_layout, thr_layout
+from hdl.select import pick
 from spinteger.config import Config
 
 
@@ -45,7 +46,7 @@ class IfBank(wiring.Component):
         step, picked_valid, picked_free = Signal(), Signal(), Signal()
         picked = Signal(data.StructLayout({"v": psum.v[0].shape(), "column": cfg.col_bits,
                                            "end": 1, "fire": psum.fire.shape()}))
-        columns = Array(psum.v[n] for n in range(cfg.cols))
+        columns = [psum.v[n] for n in range(cfg.cols)]
         m.d.comb += [
             at_end.eq(column == cfg.cols - 1),
             step.eq(self.psum.valid & picked_free),
@@ -55,7 +56,7 @@ class IfBank(wiring.Component):
         with m.If(picked_free):
             m.d.sync += picked_valid.eq(step)
         with m.If(step):
-            m.d.sync += [picked.v.eq(columns[column]), picked.column.eq(column),
+            m.d.sync += [picked.v.eq(pick(columns, column)), picked.column.eq(column),
                          picked.end.eq(at_end), picked.fire.eq(psum.fire),
                          column.eq(column + 1)]
             with m.If(at_end):

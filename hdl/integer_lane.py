@@ -5,6 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.payloads import row_layout, salient_layout
+from hdl.select import pick
 from spinteger.config import Config
 
 #: Cycles from a salient entry at the lane's input to its products at the output.
@@ -51,14 +52,12 @@ class IntegerLane(wiring.Component):
                 x[1].eq(x[0]), bank[1].eq(bank[0]), valid[1].eq(valid[0]),
                 x[2].eq(x[1]), valid[2].eq(valid[1]),
             ]
-            with m.Switch(bank[1]):
-                for index in range(cfg.group):
-                    with m.Case(index):
-                        m.d.sync += row.eq(self.rows[index])
+            rows = [self.rows[index].as_value() for index in range(cfg.group)]
+            m.d.sync += row.eq(pick(rows, bank[1]))
             for col in range(cfg.cols):
                 m.d.sync += self.prod[col].eq(row[col] * x[2])
-            with m.If(~valid[2]):
-                m.d.sync += self.prod.eq(0)
+        with m.If(self.en & ~valid[2]):
+            m.d.sync += self.prod.eq(0)
         for index in range(cfg.group):
             m.d.comb += self.read[index].eq(self.en & valid[0] & (bank[0] == index))
         return m

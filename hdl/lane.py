@@ -53,8 +53,8 @@ class SpikeLane(wiring.Component):
                 row_valid.eq(addr_valid), row_neg.eq(addr_neg),
                 self.wgt.eq(spike_port.data), self.wgt_neg.eq(row_neg),
             ]
-            with m.If(~row_valid):
-                m.d.sync += self.wgt.eq(0)
+        with m.If(self.en & ~row_valid):     # outermost: the registers' own reset, no logic
+            m.d.sync += self.wgt.eq(0)
 
         read_port, write_port = bank.read_port(), bank.write_port()
         m.d.comb += [

@@ -1,0 +1,46 @@
+"""The golden model: every integer the machine must produce, in PyTorch (docs/numerics.md).
+
+Reading order: salient (the step) -> codes -> events -> integrate -> fire -> layer; wgt beside it.
+It imports nothing from the hardware, so that it can judge it. Re-exported here is what most users
+need; the list of events is `golden.events.events` (the name here is the module's).
+"""
+
+from golden.codes import (
+    CodeError,
+    Codes,
+    check_codes,
+    check_wgt,
+    encode,
+    is_salient,
+    is_silent,
+    is_spike,
+    recode,
+    round_half_away,
+    to_levels,
+    value,
+)
+from golden.events import level_counts, salient_list
+from golden.fire import (
+    ThresholdError,
+    check_theta,
+    fire_closed,
+    fire_sar,
+    fire_staircase,
+    frac_bits_needed,
+    multiply_shift,
+    theta_from_multiplier,
+    theta_from_scales,
+)
+from golden.integrate import buckets, integer_lanes, matmul, ramp, ramp_skipping, zero_point_psum
+from golden.layer import HybridLayer, LayerResult
+from golden.salient import mad_cut, mad_step, static_step
+from golden.wgt import quantise_wgt
+
+__all__ = [
+    "CodeError", "Codes", "HybridLayer", "LayerResult", "ThresholdError", "buckets", "check_codes",
+    "check_theta", "check_wgt", "encode", "fire_closed", "fire_sar", "fire_staircase",
+    "frac_bits_needed", "integer_lanes", "is_salient", "is_silent", "is_spike", "level_counts",
+    "mad_cut", "mad_step", "matmul", "multiply_shift", "quantise_wgt", "ramp", "ramp_skipping",
+    "recode", "round_half_away", "salient_list", "static_step", "theta_from_multiplier",
+    "theta_from_scales", "to_levels", "value", "zero_point_psum",
+]
