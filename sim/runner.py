@@ -1,0 +1,198 @@
+"""Builds a bench for a simulator and runs it: one call, either simulator.
+
+Builds are cached by content (the Verilog, the simulator and its options), so a bench that has
+not changed starts at once. Needs no installation step beyond the package; `sim.tools` finds
+the simulators.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from filelock import FileLock
+
+from gen.verilog import to_verilog
+from sim import tools
+from spinteger.config import Config
+from tb.bench import ENV
+from tb.tops import TOPS
+
+SIMULATORS = ("verilator", "icarus")
+TOP = "spinteger"
+
+#: Verilator: only the top's ports are public, which keeps large arrays fast to build and run.
+PORTS_PUBLIC = f'`verilator_config\npublic_flat_rw -module "{TOP}" -var "*"\n'
+
+
+class BenchError(RuntimeError):
+    """A bench could not be built or did not run to its end; the message has the log's tail."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a bench run says."""
+
+    bench: str
+    simulator: str
+    passed: list[str]                 #: names of the tests that passed
+    failed: dict[str, str]            #: names of those that failed, with their messages
+    build_s: float                    #: seconds to build, 0 when cached
+    run_s: float                      #: seconds to run
+    waves: Path | None = None         #: the waveform, if asked for
+    data: dict[str, Any] = field(default_factory=dict)    #: what the bench wrote as its result
+
+    @property
+    def ok(self) -> bool:
+        """All tests ran and passed."""
+        return bool(self.passed) and not self.failed
+
+
+def cache_dir() -> Path:
+    """Where builds are kept: `.cache/sim` of the repository, or below $SPINTEGER_CACHE."""
+    base = os.environ.get("SPINTEGER_CACHE")
+    return (Path(base) if base else Path(__file__).parents[1] / ".cache") / "sim"
+
+
+def run(bench: str, simulator: str, cfg: Config, *, seed: int = 1, waves: bool = False,
+        options: Mapping[str, Any] | None = None, tests: list[str] | None = None) -> Result:
+    """Build `bench` for `cfg` and run its tests (all, or those named).
+
+    `options` reach the bench as `Bench.options`. Raises `BenchError` when the build fails or
+    the simulator ends without results, `tools.SimulatorMissing` when there is none.
+    """
+    verilog = to_verilog(TOPS[bench](cfg), TOP)
+    started = time.monotonic()
+    folder, fresh = _build(verilog, simulator, waves)
+    build_s = time.monotonic() - started if fresh else 0.0
+
+    work = cache_dir() / "runs" / f"{bench}-{simulator}-{os.getpid()}-{time.monotonic_ns()}"
+    work.mkdir(parents=True)
+    result_file = work / "result.json"
+    given = {"config": cfg.params(), "seed": seed,
+             "options": {**(options or {}), "result": str(result_file)}}
+    runner = _runner(simulator)
+    started = time.monotonic()
+    keep = work / "log.txt"
+    try:
+        xml = runner.test(
+            test_module=f"tb.tb_{bench}", hdl_toplevel=TOP, hdl_toplevel_lang="verilog",
+            build_dir=folder, test_dir=work, seed=seed, waves=waves,
+            results_xml=str(work / "results.xml"), log_file=keep,
+            test_filter="|".join(rf"\.{name}$" for name in tests) if tests else None,
+            extra_env={ENV: json.dumps(given), **_python_env()})
+    except (SystemExit, subprocess.CalledProcessError, RuntimeError) as error:
+        raise BenchError(f"{bench} on {simulator}: {error}\n{_tail(keep)}") from error
+    passed, failed = _read_results(xml)
+    data = json.loads(result_file.read_text()) if result_file.exists() else {}
+    trace = _keep_waves(work, folder, bench, simulator) if waves else None
+    if failed or not passed:
+        failed = {name: f"{text}\n{_tail(keep)}" for name, text in failed.items()}
+    shutil.rmtree(work, ignore_errors=True)
+    return Result(bench, simulator, passed, failed, build_s, time.monotonic() - started, trace,
+                  data)
+
+
+def _python_env() -> dict[str, str]:
+    """One thread for the golden model's arithmetic, and this repository importable."""
+    return {"OMP_NUM_THREADS": "1", "COCOTB_LOG_LEVEL": "WARNING",
+            "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
+
+
+def _build(verilog: str, simulator: str, waves: bool) -> tuple[Path, bool]:
+    """The build folder of this Verilog on this simulator, and whether it was built just now."""
+    runner = _runner(simulator)
+    version = tools.versions()[simulator]
+    args = runner.spinteger_args
+    key = hashlib.sha256("\0".join([verilog, simulator, version, str(waves), *args]).encode())
+    folder = cache_dir() / f"{simulator}-{key.hexdigest()[:20]}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        done = folder / "built"
+        if done.exists():
+            return folder, False
+        shutil.rmtree(folder, ignore_errors=True)       # what an interrupted build left
+        folder.mkdir(parents=True)
+        source = folder / f"{TOP}.v"
+        source.write_text(verilog)
+        sources = [source]
+        if simulator == "verilator":
+            (folder / "ports.vlt").write_text(PORTS_PUBLIC)
+            sources.append(folder / "ports.vlt")
+        log = folder / "build.log"
+        try:
+            runner.build(sources=sources, hdl_toplevel=TOP, build_args=args, build_dir=folder,
+                         timescale=("1ns", "1ps"), waves=waves, log_file=log, always=True)
+        except (SystemExit, subprocess.CalledProcessError, RuntimeError) as error:
+            raise BenchError(f"building for {simulator}: {error}\n{_tail(log)}") from error
+        done.touch()
+    return folder, True
+
+
+def _runner(simulator: str) -> Any:
+    """A cocotb runner for the simulator that `sim.tools` picked."""
+    from cocotb_tools import runner as cocotb_runner
+
+    os.environ.update(tools.environment(simulator))
+
+    class Verilator(cocotb_runner.Verilator):
+        """cocotb's runner without `--public-flat-rw`, which makes every signal a public one."""
+
+        spinteger_args = ["-O3", "-Wno-fatal", "-Wno-WIDTH", "--output-split", "0",
+                          "-CFLAGS", "-O1"]
+
+        def _build_command(self) -> list[list[str]]:
+            return [[word for word in command if word != "--public-flat-rw"]
+                    for command in super()._build_command()]
+
+    class Icarus(cocotb_runner.Icarus):
+        """cocotb's runner, as Verilog-2005."""
+
+        spinteger_args = ["-g2005"]
+
+        def _build_command(self) -> list[list[str]]:
+            # The dump module that cocotb adds for waveforms needs SystemVerilog.
+            drop = "-g2005" if self.waves else "-g2012"
+            return [[word for word in command if word != drop]
+                    for command in super()._build_command()]
+
+    if simulator not in SIMULATORS:
+        raise ValueError(f"simulator {simulator!r}: choose from {', '.join(SIMULATORS)}")
+    return Verilator() if simulator == "verilator" else Icarus()
+
+
+def _read_results(xml: Path) -> tuple[list[str], dict[str, str]]:
+    """Names of passed tests, and of failed ones with their messages."""
+    passed, failed = [], {}
+    for case in ElementTree.parse(xml).iter("testcase"):
+        if case.find("skipped") is not None:
+            continue
+        bad = case.find("failure") if case.find("failure") is not None else case.find("error")
+        name = case.get("name", "?")
+        if bad is None:
+            passed.append(name)
+        else:
+            failed[name] = bad.get("message") or bad.get("error_msg") or "failed"
+    return passed, failed
+
+
+def _keep_waves(work: Path, folder: Path, bench: str, simulator: str) -> Path | None:
+    """Move the waveform of a run to a place that lasts: build/waves."""
+    found = [*work.glob("*.vcd"), *work.glob("*.fst"), *folder.glob("*.fst")]
+    if not found:
+        return None
+    target = Path("build/waves") / f"{bench}-{simulator}{found[0].suffix}"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return Path(shutil.move(found[0], target))
+
+
+def _tail(log: Path, lines: int = 30) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) if log.exists() else ""

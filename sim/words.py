@@ -1,0 +1,191 @@
+"""Words on the array's streams: packing tensors into them, reading results out of them.
+
+Field offsets come from the layouts in `hdl.payloads`, so a word here is the word of the RTL.
+Arrays are numpy int64; words are Python integers, as wide as the stream's payload.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from amaranth.lib import data
+from numpy.typing import NDArray
+
+from hdl.payloads import OutKind, act_layout, out_layout, run_layout, thr_layout, wgt_layout
+from spinteger.config import Config
+
+Ints = NDArray[np.int64]
+
+
+class WordError(ValueError):
+    """The output words do not form the tiles that were asked for."""
+
+
+def pack(layout: data.StructLayout, fields: dict[str, Ints]) -> list[int]:
+    """Pack n words. `fields` maps a path such as "row.*" or "last" to an array.
+
+    A plain field takes shape [n]; an array field takes [n, length]; `code.*.q` takes the q of
+    every element. Values are cut to the field's width (two's complement).
+    """
+    count = len(next(iter(fields.values())))
+    bits = np.zeros((count, data.Layout.cast(layout).size), np.uint8)
+    for path, values in fields.items():
+        for offset, width, column in _places(layout, path, np.asarray(values, np.int64)):
+            steps = np.arange(width, dtype=np.int64)
+            bits[:, offset:offset + width] = (column[:, None] >> steps) & 1
+    packed = np.packbits(bits, axis=1, bitorder="little")
+    return [int.from_bytes(row.tobytes(), "little") for row in packed]
+
+
+def _places(layout: data.Layout, path: str, values: Ints) -> Iterable[tuple[int, int, Ints]]:
+    """(bit offset, width, values [n]) of every element that `path` names."""
+    head, _, rest = path.partition(".")
+    if head == "*":
+        assert isinstance(layout, data.ArrayLayout)
+        for index in range(layout.length):
+            field = layout[index]
+            yield from _field(field, rest, values[:, index])
+    else:
+        yield from _field(layout[head], rest, values)
+
+
+def _field(field: data.Field, rest: str, values: Ints) -> Iterable[tuple[int, int, Ints]]:
+    if not rest:
+        yield field.offset, field.width, values
+    else:
+        for offset, width, column in _places(data.Layout.cast(field.shape), rest, values):
+            yield field.offset + offset, width, column
+
+
+def wgt_words(cfg: Config, w: Ints) -> list[int]:
+    """Weight rows of all tiles of w [K, N]: tile by tile, row by row, lane by lane.
+
+    Missing inputs of the last row and columns of the last tile are zero weights.
+    """
+    k, n = w.shape
+    rows, tiles = cfg.tile_rows(k), -(-n // cfg.cols)
+    padded = np.zeros((rows * cfg.rows, tiles * cfg.cols), np.int64)
+    padded[:k, :n] = w
+    per_tile = padded.reshape(rows, cfg.rows, tiles, cfg.cols).transpose(2, 0, 1, 3)
+    tile, row, lane = np.indices((tiles, rows, cfg.rows))
+    return pack(wgt_layout(cfg), {"row.*": per_tile.reshape(-1, cfg.cols),
+                                  "addr": (tile * rows + row).ravel(), "lane": lane.ravel()})
+
+
+def thr_words(cfg: Config, theta: Ints) -> list[int]:
+    """Thresholds theta [N], column by column, tile by tile; the last tile's other columns get 1."""
+    index = np.arange(-(-len(theta) // cfg.cols) * cfg.cols)
+    padded = np.ones(len(index), np.int64)
+    padded[:len(theta)] = theta
+    return pack(thr_layout(cfg), {"theta": padded, "column": index % cfg.cols,
+                                  "tile": index // cfg.cols})
+
+
+def act_words(cfg: Config, q: Ints, e: Ints) -> list[int]:
+    """Codes of tokens q, e [T, K]: R codes a word, `last` on each token's final word."""
+    tokens, k = q.shape
+    rows = cfg.tile_rows(k)
+    padded = np.zeros((2, tokens, rows * cfg.rows), np.int64)
+    padded[0, :, :k], padded[1, :, :k] = q, e
+    last = np.tile(np.arange(rows) == rows - 1, tokens)
+    fields = {"code.*.q": padded[0].reshape(-1, cfg.rows), "last": last}
+    if cfg.exp_bits:
+        fields["code.*.e"] = padded[1].reshape(-1, cfg.rows)
+    return pack(act_layout(cfg), fields)
+
+
+def run_word(cfg: Config, k: int, tiles: int, raw: bool = False, unsigned: bool = False,
+             spikes_only: bool = False, silence: int = 0) -> int:
+    """The `run` port for tokens of K = `k` on `tiles` column tiles."""
+    values = {"tile_last": tiles - 1, "stride": cfg.tile_rows(k), "raw": raw,
+              "unsigned": unsigned, "spikes_only": spikes_only, "silence": silence}
+    return pack(run_layout(cfg), {name: np.array([int(v)]) for name, v in values.items()})[0]
+
+
+@dataclass
+class Tile:
+    """What one tile's output words say. A column absent from all is silent (or was not raw)."""
+
+    raw: dict[int, int]                     #: column -> V
+    salients: dict[int, tuple[int, int]]    #: column -> (q, e)
+    spikes: list[tuple[int, int, int]]      #: (step t, column, sign), in order of arrival
+    last: bool                              #: the token's last tile
+
+
+def read_tiles(cfg: Config, words: Iterable[int]) -> list[Tile]:
+    """Split output words into tiles. Raises `WordError` when the last one has no END."""
+    layout = out_layout(cfg)
+    place = {name: (field.offset, (1 << field.width) - 1) for name, field in layout}
+
+    def get(word: int, name: str) -> int:
+        offset, mask = place[name]
+        return word >> offset & mask
+
+    tiles: list[Tile] = []
+    tile = Tile({}, {}, [], False)
+    for word in words:
+        kind, column, payload = get(word, "kind"), get(word, "column"), get(word, "data")
+        if kind == OutKind.END.value:
+            tile.last = bool(get(word, "last"))
+            tiles.append(tile)
+            tile = Tile({}, {}, [], False)
+        elif kind == OutKind.RAW.value:
+            tile.raw[column] = _signed(payload, cfg.v_bits)
+        elif kind == OutKind.SALIENT.value:
+            q = _signed(payload, cfg.sal_bits)
+            tile.salients[column] = q, payload >> cfg.sal_bits & ((1 << cfg.exp_bits) - 1)
+        else:
+            step = get(word, "step")
+            tile.spikes += [(step, col, -1 if payload >> (cfg.cols + col) & 1 else 1)
+                            for col in range(cfg.cols) if payload >> col & 1]
+    if tile.raw or tile.salients or tile.spikes:
+        raise WordError("the output stops in the middle of a tile: no END word")
+    return tiles
+
+
+def _signed(value: int, bits: int) -> int:
+    value &= (1 << bits) - 1
+    return value - (1 << bits) if value >> (bits - 1) else value
+
+
+def psums(cfg: Config, tiles: Sequence[Tile], n: int) -> Ints:
+    """V [T, n] of tokens run raw. Raises `WordError` when a column is missing or doubled up."""
+    per_token = -(-n // cfg.cols)
+    out = np.zeros((len(tiles) // per_token, per_token * cfg.cols), np.int64)
+    for index, tile in enumerate(tiles):
+        if sorted(tile.raw) != list(range(cfg.cols)):
+            raise WordError(f"tile {index}: raw V of columns {sorted(tile.raw)}, not all")
+        token, first = index // per_token, index % per_token * cfg.cols
+        for column, v in tile.raw.items():
+            out[token, first + column] = v
+    return out[:, :n]
+
+
+def codes(cfg: Config, tiles: Sequence[Tile], n: int) -> tuple[Ints, Ints]:
+    """Fired codes (q, e) [T, n]: a spike of step t is q = +-(L - t), e = 0.
+
+    Raises `WordError` when spikes are out of time order or a column fires twice.
+    """
+    per_token = -(-n // cfg.cols)
+    q = np.zeros((len(tiles) // per_token, per_token * cfg.cols), np.int64)
+    e = np.zeros_like(q)
+    for index, tile in enumerate(tiles):
+        token, first = index // per_token, index % per_token * cfg.cols
+        steps = [step for step, _, _ in tile.spikes]
+        if steps != sorted(steps):
+            raise WordError(f"tile {index}: spikes out of time order, steps {steps}")
+        columns = [column for _, column, _ in tile.spikes] + list(tile.salients)
+        if len(set(columns)) != len(columns):
+            raise WordError(f"tile {index}: a column fires twice, columns {sorted(columns)}")
+        for step, column, sign in tile.spikes:
+            q[token, first + column] = sign * (cfg.window - step)
+        for column, (value, exponent) in tile.salients.items():
+            q[token, first + column], e[token, first + column] = value, exponent
+    return q[:, :n], e[:, :n]
+
+
+def read_ends(cfg: Config, words: Iterable[int]) -> list[bool]:
+    """`last` of every END among `words`: as many as tiles are complete."""
+    layout = out_layout(cfg)
+    kind, last = layout["kind"].offset, layout["last"].offset
+    return [bool(word >> last & 1) for word in words if word >> kind & 3 == OutKind.END.value]
