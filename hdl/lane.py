@@ -49,7 +49,8 @@ class SpikeLane(wiring.Component):
         m.d.comb += [spike_port.addr.eq(addr), spike_port.en.eq(self.en & addr_valid)]
         with m.If(self.en):
             m.d.sync += [
-                addr.eq(self.base + self.row), addr_valid.eq(self.valid), addr_neg.eq(self.neg),
+                addr.eq(self.base + self.row), addr_valid.eq(self.valid),
+                addr_neg.eq(self.neg & self.valid),    # an idle lane is a plain zero
                 row_valid.eq(addr_valid), row_neg.eq(addr_neg),
                 self.wgt.eq(spike_port.data), self.wgt_neg.eq(row_neg),
             ]

@@ -88,7 +88,9 @@ class Sink:
             self.ready.value = int(take)
             await ReadOnly()
             if bool(self.valid.value):
-                word = int(self.payload.value)
+                value = self.payload.value
+                assert value.is_resolvable, f"{self.name}: undefined bits in {value}"
+                word = int(value)
                 assert refused is None or word == refused, (
                     f"{self.name}: refused word {refused:#x} became {word:#x}")
                 refused = None if take else word
