@@ -8,7 +8,7 @@ callbacks come at different moments of a rising edge.
 import random
 from collections.abc import Callable, Iterable
 
-from cocotb.triggers import FallingEdge, ReadOnly
+from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge
 
 
 class Stalls:
@@ -56,6 +56,8 @@ class Source:
             while True:
                 await ReadOnly()
                 taken = bool(self.ready.value)
+                if not taken and self.stalls is NEVER:
+                    await RisingEdge(self.ready)    # sleeps through the wait; looked at again
                 await FallingEdge(self.clk)
                 if taken:
                     break
@@ -98,6 +100,8 @@ class Sink:
                     self.words.append(word)
             else:
                 assert refused is None, f"{self.name}: refused word {refused:#x} was withdrawn"
+                if self.stalls is NEVER:
+                    await RisingEdge(self.valid)    # sleeps through the wait
             await FallingEdge(self.clk)
         self.ready.value = 0
         return self.words
