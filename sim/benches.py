@@ -1,0 +1,27 @@
+"""The benches and the configurations they run in: what `make sim` and the tests go through."""
+
+from spinteger.config import PRESETS, Config
+
+TINY = PRESETS["tiny"]
+
+#: Named configurations. Small enough to simulate in seconds, and unlike each other.
+CONFIGS: dict[str, Config] = {
+    "tiny": TINY,
+    "unsigned": TINY.with_(window=15, signed=False, exp_max=0),
+    "staircase": TINY.with_(fire="staircase", exp_max=1),
+    "odd": Config(rows=3, cols=5, int_lanes=3, k=40, depth=64, tiles=4, exp_max=2, frac_bits=6,
+                  theta_bits=18),
+    "single": Config(rows=1, cols=1, k=16, depth=64, tiles=4, exp_max=2, frac_bits=6,
+                     theta_bits=18),
+}
+
+#: (bench, configuration) pairs of `make sim`, small blocks first.
+BENCHES: list[tuple[str, str]] = [
+    ("encoder", "tiny"), ("encoder", "odd"),
+    ("lane", "tiny"),
+    ("column", "tiny"), ("column", "unsigned"), ("column", "odd"),
+    ("integer_lane", "tiny"), ("integer_lane", "odd"),
+    ("if_bank", "tiny"), ("if_bank", "staircase"),
+    ("array", "tiny"), ("array", "unsigned"), ("array", "staircase"), ("array", "odd"),
+    ("array", "single"),
+]
