@@ -12,8 +12,9 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -69,7 +70,7 @@ def run(bench: str, simulator: str, cfg: Config, *, seed: int = 1, waves: bool =
     `options` reach the bench as `Bench.options`. Raises `BenchError` when the build fails or
     the simulator ends without results, `tools.SimulatorMissing` when there is none.
     """
-    verilog = to_verilog(TOPS[bench](cfg), TOP)
+    verilog = _verilog(TOPS[bench], cfg)
     started = time.monotonic()
     folder, fresh = _build(verilog, simulator, waves)
     build_s = time.monotonic() - started if fresh else 0.0
@@ -99,6 +100,12 @@ def run(bench: str, simulator: str, cfg: Config, *, seed: int = 1, waves: bool =
     shutil.rmtree(work, ignore_errors=True)
     return Result(bench, simulator, passed, failed, build_s, time.monotonic() - started, trace,
                   data)
+
+
+@cache
+def _verilog(top: Callable[[Config], Any], cfg: Config) -> str:
+    """The Verilog of a bench top, generated once per process."""
+    return to_verilog(top(cfg), TOP)
 
 
 def _python_env() -> dict[str, str]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from amaranth.hdl import Shape
 from amaranth.lib import data
 from numpy.typing import NDArray
 
@@ -21,7 +22,7 @@ class WordError(ValueError):
     """The output words do not form the tiles that were asked for."""
 
 
-def pack(layout: data.StructLayout, fields: dict[str, Ints]) -> list[int]:
+def pack(layout: data.Layout, fields: dict[str, Ints]) -> list[int]:
     """Pack n words. `fields` maps a path such as "row.*" or "last" to an array.
 
     A plain field takes shape [n]; an array field takes [n, length]; `code.*.q` takes the q of
@@ -55,6 +56,33 @@ def _field(field: data.Field, rest: str, values: Ints) -> Iterable[tuple[int, in
     else:
         for offset, width, column in _places(data.Layout.cast(field.shape), rest, values):
             yield field.offset + offset, width, column
+
+
+def unpack(layout: data.Layout, path: str, words: Sequence[int]) -> Ints:
+    """One field of n words, the inverse of `pack`: [n], or [n, length] for an array's `*`."""
+    size = data.Layout.cast(layout).size
+    data_bytes = b"".join(word.to_bytes(-(-size // 8), "little") for word in words)
+    packed = np.frombuffer(data_bytes, np.uint8).reshape(len(words), -1)
+    return _read(layout, path, np.unpackbits(packed, axis=1, bitorder="little"))
+
+
+def _read(layout: data.Layout, path: str, bits: NDArray[np.uint8]) -> Ints:
+    head, _, rest = path.partition(".")
+    if head == "*":
+        assert isinstance(layout, data.ArrayLayout)
+        return np.stack([_read_field(layout[index], rest, bits)
+                         for index in range(layout.length)], axis=1)
+    return _read_field(layout[head], rest, bits)
+
+
+def _read_field(field: data.Field, rest: str, bits: NDArray[np.uint8]) -> Ints:
+    mine = bits[:, field.offset:field.offset + field.width]
+    if rest:
+        return _read(data.Layout.cast(field.shape), rest, mine)
+    values = (mine.astype(np.int64) << np.arange(field.width)).sum(axis=1)
+    if Shape.cast(field.shape).signed:
+        values -= mine[:, -1].astype(np.int64) << field.width
+    return values
 
 
 def wgt_words(cfg: Config, w: Ints) -> list[int]:

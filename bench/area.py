@@ -1,0 +1,122 @@
+"""`python -m bench.area --pe 16x16`: ECP5 area after synthesis, block by block."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.report import versions_line, write_json
+from gen.ecp5 import Cells, Synthesis, synthesise
+from gen.options import add_config_flags, config_from
+from gen.verilog import to_verilog
+from gen.yosys import YosysError
+from hdl.array import HybridArray
+from spinteger.config import Config, ConfigError
+
+TOP = "spinteger"
+
+#: Submodule of the top -> the block it is counted in.
+BLOCKS = {
+    "column": "column data path", "sign_tree": "column data path",
+    "ramp_control": "column data path", "spike_lane": "spike lanes (address, bank, gating)",
+    "event_queue": "event queues", "encoder": "encoder", "sequencer": "sequencer",
+    "salient_queue": "salient lists", "integer_unit": "integer lanes",
+    "if_bank": "IF bank (drain, firing, output)",
+}
+COLUMN = "column data path"
+GLUE = "control pipeline, ports"
+
+
+def by_block(synthesis: Synthesis) -> dict[str, Cells]:
+    """Cells of each block; their sum is the whole array.
+
+    The column data path is the columns (tree, S, V) with the sign tree and the ramp control
+    they share. Gating an idle lane is the reset of its output register: no LUT.
+    """
+    blocks: dict[str, Cells] = {}
+    for module, count in synthesis.children().items():
+        stem = module.removeprefix(f"{synthesis.top}_")
+        matches = [name for name in BLOCKS if stem == name or stem.startswith(f"{name}_")]
+        block = BLOCKS[max(matches, key=len)] if matches else GLUE
+        cells = synthesis.cells(module)
+        total = Cells(*(count * getattr(cells, name) for name in cells.__dataclass_fields__))
+        blocks[block] = blocks.get(block, Cells()) + total
+    blocks[GLUE] = blocks.get(GLUE, Cells()) + synthesis.glue()
+    return blocks
+
+
+def parser() -> argparse.ArgumentParser:
+    """Command line."""
+    p = argparse.ArgumentParser(
+        prog="python -m bench.area", formatter_class=argparse.RawTextHelpFormatter,
+        description="Synthesise the array for ECP5 and count cells by block, out of context, "
+                    "before placement.\nLUT = LUT4 + 2 CCU2C (+ 6 per 16x4 distributed RAM). "
+                    "DSPs are used by the integer lanes only.")
+    add_config_flags(p)
+    p.add_argument("--json", metavar="FILE", help="also write the figures as JSON")
+    p.add_argument("--generic", action="store_true",
+                   help="without the carry-chain mapping of add-subtracts (gen/ecp5.py)")
+    p.add_argument("--nodsp", action="store_true", help="integer lanes in LUTs as well")
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmark; 0 when done, 2 on a configuration that cannot be built."""
+    args = parser().parse_args(argv)
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    try:
+        cfg = config_from(args)
+        with console.status("generating and synthesising (half a minute for 16x16)"):
+            synthesis = synthesise(to_verilog(HybridArray(cfg), TOP), TOP,
+                                   carry_chains=not args.generic, dsp=not args.nodsp)
+    except ConfigError as error:
+        print(f"bench.area: {error}", file=sys.stderr)
+        return 2
+    except YosysError as error:
+        print(f"bench.area: Yosys: {error}", file=sys.stderr)
+        return 1
+    report(cfg, synthesis, args, console)
+    return 0
+
+
+def report(cfg: Config, synthesis: Synthesis, args: argparse.Namespace, console: Console) -> None:
+    """Print the table and write the JSON file."""
+    lanes = cfg.rows * cfg.cols
+    blocks = by_block(synthesis)
+    total = synthesis.cells(TOP)
+    table = Table(title=f"{cfg.rows}x{cfg.cols} array on ECP5, after synthesis", box=None,
+                  header_style="bold", title_justify="left")
+    table.add_column("block")
+    for name in ("LUT4", "CCU2C", "RAM16x4", "FF", "EBR", "DSP", "LUT", "LUT per lane"):
+        table.add_column(name, justify="right")
+
+    def row(name: str, cells: Cells, style: str = "") -> None:
+        table.add_row(name, *(f"{count:,}" for count in (
+            cells.lut4, cells.ccu2c, cells.dpr16x4, cells.ff, cells.ebr, cells.dsp, cells.lut)),
+            f"{cells.lut / lanes:.1f}", style=style)
+
+    for block, cells in sorted(blocks.items(), key=lambda item: -item[1].lut):
+        row(block, cells)
+    row("whole array", total, "bold")
+    console.print(table)
+    flow = ("generic adders" if args.generic else
+            f"{len(synthesis.mapped)} add-subtract modules mapped to carry chains")
+    console.print(f"\nsynth_ecp5 -noflatten -no-rw-check -nowidelut"
+                  f"{' -nodsp' if args.nodsp else ''}, {flow}")
+    console.print(versions_line())
+    if args.json:
+        column = blocks[COLUMN]
+        write_json(args.json, "area", cfg, {
+            "target": "ecp5", "generic": args.generic, "dsp": not args.nodsp,
+            "column_lut_per_lane": column.lut / lanes, "lut_per_lane": total.lut / lanes,
+            "blocks": {name: {**cells.__dict__, "lut": cells.lut}
+                       for name, cells in blocks.items()},
+            "total": {**total.__dict__, "lut": total.lut}})
+
+
+if __name__ == "__main__":
+    sys.exit(main())

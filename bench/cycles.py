@@ -1,0 +1,66 @@
+"""`python -m bench.cycles`: cycles of real layers, measured on the simulated RTL."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from bench.report import versions_line, write_json
+from gen.options import add_config_flags, config_from
+from golden.realdata import BLOCKS, KINDS, RealDataUnavailable, load_layer
+from sim.layers import LayerRow, all_exact, layer_table, run_layer
+from sim.runner import SIMULATORS, BenchError
+from sim.tools import SimulatorMissing
+from spinteger.config import ConfigError
+
+ALL = [f"blk.{block}.{kind}" for block in BLOCKS for kind in KINDS]
+
+
+def parser() -> argparse.ArgumentParser:
+    """Command line."""
+    p = argparse.ArgumentParser(
+        prog="python -m bench.cycles", formatter_class=argparse.RawTextHelpFormatter,
+        description="Run real layers of SmolLM2-135M on the RTL and count cycles.\n"
+                    "live: share of inputs that are spikes. dense: cycles of an R x C multiply "
+                    "array, one MAC per PE and cycle.")
+    p.add_argument("layers", nargs="*", metavar="LAYER",
+                   help=f"layers such as {ALL[0]} (default: {len(ALL)} of blocks "
+                        f"{', '.join(map(str, BLOCKS))})")
+    add_config_flags(p)
+    p.add_argument("--tokens", type=int, metavar="T", help="run the first T tokens (default: all)")
+    p.add_argument("--sim", choices=SIMULATORS, default="verilator")
+    p.add_argument("--json", metavar="FILE", help="also write the rows as JSON")
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmark; 1 when a result differs from the golden model, 2 on bad arguments."""
+    args = parser().parse_args(argv)
+    console = Console(width=None if sys.stdout.isatty() else 150)
+    rows: list[LayerRow] = []
+    try:
+        if args.tokens is not None and args.tokens < 1:
+            raise ConfigError(f"--tokens {args.tokens}: must be at least 1")
+        cfg = config_from(args)
+        for name in args.layers or ALL:
+            with console.status(f"{name} on {args.sim} ({len(rows) + 1} of "
+                                f"{len(args.layers or ALL)})"):
+                rows.append(run_layer(load_layer(name, cfg), args.sim, cfg, args.tokens))
+    except (ConfigError, ValueError) as error:
+        print(f"bench.cycles: {error}", file=sys.stderr)
+        return 2
+    except (RealDataUnavailable, BenchError, SimulatorMissing) as error:
+        print(f"bench.cycles: {error}", file=sys.stderr)
+        return 1
+    console.print(layer_table(rows, cfg))
+    console.print(f"\n{versions_line()}")
+    if args.json:
+        write_json(args.json, "cycles", cfg, {"layers": [row.as_json() for row in rows]})
+    return 0 if all_exact(rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

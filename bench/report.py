@@ -1,0 +1,37 @@
+"""What every benchmark's JSON file holds beside its figures: command, configuration, versions."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from sim import tools
+from spinteger import __version__
+from spinteger.config import Config
+
+
+def write_json(path: str, benchmark: str, cfg: Config, figures: dict[str, Any],
+               seed: int | None = None) -> None:
+    """Write a report, whole or not at all. Raises OSError when the file cannot be written."""
+    report = {"benchmark": benchmark, "spinteger": __version__, "config": cfg.params(),
+              "versions": {**tools.versions(), "python": platform.python_version()},
+              "seed": seed, **figures}
+    target = Path(path)
+    with tempfile.NamedTemporaryFile("w", dir=target.parent, suffix=".json", delete=False) as file:
+        try:
+            json.dump(report, file, indent=2)
+            file.write("\n")
+            file.flush()
+            os.replace(file.name, target)
+        except BaseException:
+            os.unlink(file.name)
+            raise
+
+
+def versions_line() -> str:
+    """The versions as one line for the terminal."""
+    return ", ".join(f"{name} {version}" for name, version in tools.versions().items())

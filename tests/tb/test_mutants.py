@@ -1,0 +1,110 @@
+"""The benches must be able to fail: the RTL is broken on purpose, one line at a time.
+
+A mutant is a copy of `hdl/` with one line changed; the bench that guards it must turn red, for
+a wrong value or a wait that never ends, not because the mutant does not build.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One deliberate fault."""
+
+    name: str
+    file: str
+    old: str        #: must occur in the file exactly once, or the mutant is out of date
+    new: str
+    bench: str      #: the bench that must catch it
+    config: str = "tiny"
+
+
+MUTANTS = [
+    Mutant("flip_sign_of_sum", "column.py", "add.sub.eq(self.root_neg)",
+           "add.sub.eq(~self.root_neg)", "column"),
+    Mutant("flip_sign_of_event", "lane.py", "row_neg.eq(addr_neg)", "row_neg.eq(~addr_neg)",
+           "lane"),
+    Mutant("flip_sign_of_event_in_array", "lane.py", "row_neg.eq(addr_neg)",
+           "row_neg.eq(~addr_neg)", "array"),
+    Mutant("drop_event", "event_queue.py", "left.eq(load_newest.data)",
+           "left.eq(load_newest.data - (load_newest.data > 1))", "encoder"),
+    Mutant("drop_event_in_array", "event_queue.py", "left.eq(load_newest.data)",
+           "left.eq(load_newest.data - (load_newest.data > 1))", "array"),
+    Mutant("drop_salient", "encoder.py", "port.valid.eq(busy & mine.any() & fits)",
+           "port.valid.eq(busy & mine.any() & fits & (row != 1))", "encoder"),
+    Mutant("ramp_add_missing", "ramp.py", "left.eq(self.dt)", "left.eq(self.dt - (self.dt > 1))",
+           "column"),
+    Mutant("fire_before_integers_are_done", "ramp.py",
+           "(prods_done | (self.add_prod & self.prod_last))", "(prods_done | self.add_prod | 1)",
+           "column"),
+    Mutant("fire_before_integers_are_done_in_array", "ramp.py",
+           "(prods_done | (self.add_prod & self.prod_last))", "(prods_done | self.add_prod | 1)",
+           "array"),
+    Mutant("fire_one_step_early_sar", "fire_sar.py", "d_next.eq(d + info.theta)",
+           "d_next.eq(d + (info.theta << 1) + info.theta)", "if_bank"),
+    Mutant("fire_one_step_early_staircase", "fire_staircase.py", "out.step.eq(cfg.window - level)",
+           "out.step.eq(cfg.window - level - 1)", "if_bank", "staircase"),
+    Mutant("salient_exponent_lost", "integer_lane.py", "self.entry.q << self.entry.e if",
+           "self.entry.q if", "integer_lane"),
+    Mutant("lose_output_word", "emitter.py", "            with m.If(self.out.ready):\n"
+           "                m.d.sync += emit_seen.eq(rest)", "            with m.If(1):\n"
+           "                m.d.sync += emit_seen.eq(rest)", "if_bank"),
+    Mutant("lose_output_word_in_array", "emitter.py", "            with m.If(self.out.ready):\n"
+           "                m.d.sync += emit_seen.eq(rest)", "            with m.If(1):\n"
+           "                m.d.sync += emit_seen.eq(rest)", "array"),
+    Mutant("lose_products", "integer_unit.py", "en.eq(~self.prod.valid | self.prod.ready)",
+           "en.eq(1)", "integer_lane"),
+    Mutant("overwrite_waiting_sums", "array.py", "ramp.v_free.eq(~psum.valid | psum.ready)",
+           "ramp.v_free.eq(1)", "array"),
+]
+
+#: Runs a bench against the `hdl` of the current folder, and prints what came of it as JSON.
+_RUN = """
+import json, sys
+from sim.benches import CONFIGS
+from sim.runner import run
+bench, config, simulator = sys.argv[1:]
+result = run(bench, simulator, CONFIGS[config])
+import hdl
+print(json.dumps({"passed": result.passed, "failed": result.failed, "hdl": hdl.__file__}))
+"""
+
+
+def run_mutant(folder: Path, mutant: Mutant, simulator: str) -> dict:
+    """Apply a mutant to a copy of `hdl/` in `folder` and run its bench."""
+    shutil.copytree(ROOT / "hdl", folder / "hdl", ignore=shutil.ignore_patterns("__pycache__"))
+    source = folder / "hdl" / mutant.file
+    text = source.read_text()
+    assert text.count(mutant.old) == 1, (
+        f"mutant {mutant.name} is out of date: {mutant.old!r} occurs {text.count(mutant.old)} "
+        f"times in hdl/{mutant.file}")
+    source.write_text(text.replace(mutant.old, mutant.new))
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])}
+    done = subprocess.run([sys.executable, "-c", _RUN, mutant.bench, mutant.config, simulator],
+                          cwd=folder, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"the mutant did not get as far as the bench:\n{done.stderr}"
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert Path(result["hdl"]).is_relative_to(folder), "the bench did not run the mutant"
+    return result
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_bench_catches(mutant: Mutant, tmp_path: Path) -> None:
+    result = run_mutant(tmp_path, mutant, "icarus")
+    assert result["failed"], (f"the {mutant.bench} bench is blind: {mutant.name} passed "
+                              f"{', '.join(result['passed'])}")
+
+
+def test_bench_catches_on_verilator(tmp_path: Path) -> None:
+    result = run_mutant(tmp_path, MUTANTS[2], "verilator")
+    assert result["failed"]
