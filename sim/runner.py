@@ -83,15 +83,16 @@ def run(bench: str, simulator: str, cfg: Config, *, seed: int = 1, waves: bool =
     runner = _runner(simulator)
     started = time.monotonic()
     keep = work / "log.txt"
+    xml = work / "results.xml"
     try:
-        xml = runner.test(
+        runner.test(
             test_module=f"tb.tb_{bench}", hdl_toplevel=TOP, hdl_toplevel_lang="verilog",
-            build_dir=folder, test_dir=work, seed=seed, waves=waves,
-            results_xml=str(work / "results.xml"), log_file=keep,
-            test_filter="|".join(rf"\.{name}$" for name in tests) if tests else None,
+            build_dir=folder, test_dir=work, seed=seed, waves=waves, results_xml=str(xml),
+            log_file=keep, test_filter="|".join(rf"\.{name}$" for name in tests) if tests else None,
             extra_env={ENV: json.dumps(given), **_python_env()})
     except (SystemExit, subprocess.CalledProcessError, RuntimeError) as error:
-        raise BenchError(f"{bench} on {simulator}: {error}\n{_tail(keep)}") from error
+        if not xml.exists():        # failed tests are a result; no result file is an error
+            raise BenchError(f"{bench} on {simulator}: {error}\n{_tail(keep)}") from error
     passed, failed = _read_results(xml)
     data = json.loads(result_file.read_text()) if result_file.exists() else {}
     trace = _keep_waves(work, folder, bench, simulator) if waves else None

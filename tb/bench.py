@@ -3,11 +3,14 @@
 import json
 import os
 import random
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 import cocotb
+import numpy as np
 from cocotb.clock import Clock
-from cocotb.triggers import ClockCycles, FallingEdge
+from cocotb.task import Task
+from cocotb.triggers import ClockCycles, FallingEdge, SimTimeoutError, with_timeout
 
 from spinteger.config import Config
 from tb.streams import Stalls
@@ -15,6 +18,7 @@ from tb.streams import Stalls
 #: Environment variable with this run's parameters as JSON, set by `sim.runner`.
 ENV = "SPINTEGER_BENCH"
 PERIOD_NS = 10
+T = TypeVar("T")
 
 
 class Bench:
@@ -44,3 +48,27 @@ class Bench:
         await ClockCycles(self.dut.clk, cycles)
         await FallingEdge(self.dut.clk)
         self.dut.rst.value = 0
+
+    def numpy(self) -> np.random.Generator:
+        """A numpy generator of its own, seeded from `rng`."""
+        return np.random.default_rng(self.rng.getrandbits(32))
+
+    def idle(self, *names: str) -> None:
+        """Drive these inputs with 0: on Icarus an input is X until it is driven."""
+        for name in names:
+            getattr(self.dut, name).value = 0
+
+    async def wait(self, what: str, job: Coroutine[Any, Any, T] | Task[T],
+                   cycles: int = 50_000) -> T:
+        """Await `job`; fails, saying `what` did not come, after so many cycles."""
+        try:
+            return await with_timeout(job, cycles * PERIOD_NS, "ns")
+        except SimTimeoutError:
+            raise AssertionError(f"hangs: no {what} within {cycles} cycles") from None
+
+    async def abort(self, *tasks: Task[Any]) -> None:
+        """Cancel tasks in mid-work and reset the DUT; make new sources and sinks afterwards."""
+        for task in tasks:
+            task.cancel()
+        await FallingEdge(self.dut.clk)
+        await self.reset()

@@ -29,6 +29,18 @@ class Stalls:
         return self._stalled
 
 
+class Late(Stalls):
+    """Stalls for a number of cycles, then never again."""
+
+    def __init__(self, cycles: int):
+        super().__init__(random.Random(0), 0.0)
+        self.left = cycles
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left >= 0
+
+
 NEVER = Stalls(random.Random(0), 0.0)
 
 
@@ -43,6 +55,7 @@ class Source:
         self.stalls = stalls
         self.sent = 0            #: words taken so far
         self.valid.value = 0
+        self.payload.value = 0
 
     async def send(self, words: Iterable[int]) -> None:
         """Send words; returns at the falling edge after the last was taken."""

@@ -59,6 +59,14 @@ class ArrayBench(Bench):
         if theta is not None:
             await self.sources["thr"].send(words.thr_words(self.cfg, theta))
 
+    def patience(self, shape: tuple[int, int], tiles: int) -> int:
+        """Cycles after which a run counts as hung: ten times the worst, for the stalls."""
+        cfg, (tokens, k) = self.cfg, shape
+        per_tile = k + 16 * cfg.tile_rows(k) + 4 * cfg.cols
+        if cfg.fire == "staircase":
+            per_tile += cfg.level_max
+        return 15_000 + 10 * tokens * tiles * per_tile
+
     async def run(self, q, e, n: int, **options) -> list[words.Tile]:
         """Send tokens q, e [tokens, k]; the tiles that come back for n outputs."""
         cfg, tiles = self.cfg, -(-n // self.cfg.cols)
@@ -72,7 +80,8 @@ class ArrayBench(Bench):
             return ends[1] == len(q) * tiles
 
         self.out.words.clear()
-        received = await with_timeout(self.out.receive(complete), 3_000_000 * PERIOD_NS, "ns")
+        received = await with_timeout(self.out.receive(complete),
+                                      self.patience(q.shape, tiles) * PERIOD_NS, "ns")
         return words.read_tiles(cfg, received)
 
 
