@@ -57,7 +57,7 @@ def _row(name: str, simulator: str, cfg: Config, result: dict[str, Any]) -> Laye
         mismatches_levels=result["mismatches_levels"])
 
 
-def _simulate(simulator: str, cfg: Config, arrays: dict[str, Any],
+def simulate(simulator: str, cfg: Config, arrays: dict[str, Any],
               unsigned: bool = False) -> list[dict[str, Any]]:
     """Run the layer bench on a job. Mismatches are results; anything else that fails raises."""
     with tempfile.TemporaryDirectory(prefix="spinteger-") as folder:
@@ -80,7 +80,7 @@ def run_layer(layer: RealLayer, simulator: str, cfg: Config, tokens: int | None 
         raise ValueError(f"layer {layer.name}: K = {layer.k} does not fit --k {cfg.k}")
     arrays = {"q": layer.q[:tokens], "e": layer.e[:tokens], "w0": layer.w[:, :outputs],
               "theta0": layer.theta[:outputs]}
-    return _row(layer.name, simulator, cfg, _simulate(simulator, cfg, arrays)[0])
+    return _row(layer.name, simulator, cfg, simulate(simulator, cfg, arrays)[0])
 
 
 def run_digits(mlp: DigitsMLP, simulator: str, images: int = 64,
@@ -94,7 +94,7 @@ def run_digits(mlp: DigitsMLP, simulator: str, images: int = 64,
         arrays[f"w{index}"] = layer.w
         if layer.theta is not None:
             arrays[f"theta{index}"] = layer.theta
-    results = _simulate(simulator, cfg, arrays, unsigned=True)
+    results = simulate(simulator, cfg, arrays, unsigned=True)
     rows = [_row(f"digits.{index + 1}", simulator, cfg, result)
             for index, result in enumerate(results)]
     classes = np.array(results[-1]["classes"])
