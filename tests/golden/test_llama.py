@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from golden import realdata
+from golden import fetch, realdata
 from golden.llama import ALIASES, Llama
 from golden.tokenizer import load_tokenizer
 
@@ -22,8 +22,8 @@ DIM, HIDDEN, HEADS, KV, BLOCKS, VOCAB = 32, 48, 4, 2, 2, 20
 def real() -> Llama:
     """SmolLM2. Skips when it cannot be fetched, except in CI."""
     try:
-        return Llama(realdata.fetch_gguf())
-    except realdata.RealDataUnavailable as why:
+        return Llama(fetch.fetch_gguf())
+    except fetch.RealDataUnavailable as why:
         if os.environ.get("CI"):
             raise
         pytest.skip(str(why))

