@@ -10,8 +10,15 @@ from hdl.event_queue import EventQueue
 from hdl.if_bank import IfBank
 from hdl.integer_unit import IntegerUnit
 from hdl.lane import LANE_LATENCY, SpikeLane
-from hdl.payloads import (act_layout, fire_layout, out_layout, psum_layout, run_layout, thr_layout,
-                          wgt_layout)
+from hdl.payloads import (
+    act_layout,
+    fire_layout,
+    out_layout,
+    psum_layout,
+    run_layout,
+    thr_layout,
+    wgt_layout,
+)
 from hdl.ramp import RampControl
 from hdl.salient_queue import SalientQueue
 from hdl.sequencer import Sequencer

@@ -1,4 +1,4 @@
-"""IF bank: drains a tile's finished sums, fires them against their thresholds, or passes them raw."""
+"""IF bank: drains a tile's finished sums and fires them against their thresholds."""
 
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring

@@ -9,7 +9,7 @@ from amaranth.lib import data, enum
 from spinteger.config import Config
 
 
-class OutKind(enum.Enum, shape=2):
+class OutKind(enum.Enum, shape=2):  # type: ignore[call-arg]
     """What an output word carries."""
 
     RAW = 0      #: one column's V (INT32), `data` = V

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -49,7 +49,7 @@ class Result:
     build_s: float                    #: seconds to build, 0 when cached
     run_s: float                      #: seconds to run
     waves: Path | None = None         #: the waveform, if asked for
-    data: dict[str, Any] = field(default_factory=dict)    #: what the bench wrote as its result
+    data: Any = field(default_factory=list)    #: what the bench wrote as its result, if anything
 
     @property
     def ok(self) -> bool:
@@ -70,7 +70,7 @@ def run(bench: str, simulator: str, cfg: Config, *, seed: int = 1, waves: bool =
     `options` reach the bench as `Bench.options`. Raises `BenchError` when the build fails or
     the simulator ends without results, `tools.SimulatorMissing` when there is none.
     """
-    verilog = _verilog(TOPS[bench], cfg)
+    verilog = _verilog(bench, cfg)
     started = time.monotonic()
     folder, fresh = _build(verilog, simulator, waves)
     build_s = time.monotonic() - started if fresh else 0.0
@@ -94,7 +94,7 @@ def run(bench: str, simulator: str, cfg: Config, *, seed: int = 1, waves: bool =
         if not xml.exists():        # failed tests are a result; no result file is an error
             raise BenchError(f"{bench} on {simulator}: {error}\n{_tail(keep)}") from error
     passed, failed = _read_results(xml)
-    data = json.loads(result_file.read_text()) if result_file.exists() else {}
+    data = json.loads(result_file.read_text()) if result_file.exists() else []
     trace = _keep_waves(work, folder, bench, simulator) if waves else None
     if failed or not passed:
         failed = {name: f"{text}\n{_tail(keep)}" for name, text in failed.items()}
@@ -104,9 +104,9 @@ def run(bench: str, simulator: str, cfg: Config, *, seed: int = 1, waves: bool =
 
 
 @cache
-def _verilog(top: Callable[[Config], Any], cfg: Config) -> str:
-    """The Verilog of a bench top, generated once per process."""
-    return to_verilog(top(cfg), TOP)
+def _verilog(bench: str, cfg: Config) -> str:
+    """The Verilog of a bench's top, generated once per process."""
+    return to_verilog(TOPS[bench](cfg), TOP)
 
 
 def _python_env() -> dict[str, str]:

@@ -18,6 +18,9 @@ from spinteger.config import Config
 Ints = NDArray[np.int64]
 
 
+RAW, SALIENT, END = (int(getattr(OutKind, name).value) for name in ("RAW", "SALIENT", "END"))
+
+
 class WordError(ValueError):
     """The output words do not form the tiles that were asked for."""
 
@@ -153,13 +156,13 @@ def read_tiles(cfg: Config, words: Iterable[int]) -> list[Tile]:
     tile = Tile({}, {}, [], False)
     for word in words:
         kind, column, payload = get(word, "kind"), get(word, "column"), get(word, "data")
-        if kind == OutKind.END.value:
+        if kind == END:
             tile.last = bool(get(word, "last"))
             tiles.append(tile)
             tile = Tile({}, {}, [], False)
-        elif kind == OutKind.RAW.value:
+        elif kind == RAW:
             tile.raw[column] = _signed(payload, cfg.v_bits)
-        elif kind == OutKind.SALIENT.value:
+        elif kind == SALIENT:
             q = _signed(payload, cfg.sal_bits)
             tile.salients[column] = q, payload >> cfg.sal_bits & ((1 << cfg.exp_bits) - 1)
         else:
@@ -216,4 +219,4 @@ def read_ends(cfg: Config, words: Iterable[int]) -> list[bool]:
     """`last` of every END among `words`: as many as tiles are complete."""
     layout = out_layout(cfg)
     kind, last = layout["kind"].offset, layout["last"].offset
-    return [bool(word >> last & 1) for word in words if word >> kind & 3 == OutKind.END.value]
+    return [bool(word >> last & 1) for word in words if word >> kind & 3 == END]

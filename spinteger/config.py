@@ -53,8 +53,8 @@ class Config:
                           "every step doubles V's range and adds one firing stage")
     k: int = _param(2048, "largest number of inputs K of one pass",
                     "depth of the event queues (K/R per level and buffer), width of S and V")
-    depth: int = _param(0, "weight rows per bank; each resident column tile takes ceil(K/R) of them "
-                           "(0: room for 8 tiles of the largest K)",
+    depth: int = _param(0, "weight rows per bank; each resident column tile takes ceil(K/R) of "
+                           "them (0: room for 8 tiles of the largest K)",
                         "C x wgt_bits x R bits of block memory per row")
     tiles: int = _param(32, "largest number of column tiles resident at once",
                         "C thresholds of theta_bits per tile")
@@ -153,7 +153,8 @@ class Config:
     @property
     def prod_bits(self) -> int:
         """Bits of one column's sum of integer-lane products, |w|max * 2^(sal_bits-1) * 2^E each."""
-        return (self.int_lanes * self.wgt_max << (self.sal_bits - 1 + self.exp_max)).bit_length() + 1
+        x_max = 1 << (self.sal_bits - 1 + self.exp_max)
+        return (self.int_lanes * self.wgt_max * x_max).bit_length() + 1
 
     @property
     def v_bits(self) -> int:

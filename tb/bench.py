@@ -6,7 +6,6 @@ import random
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-import cocotb
 import numpy as np
 from cocotb.clock import Clock
 from cocotb.task import Task
@@ -39,7 +38,7 @@ class Bench:
 
     async def start(self) -> None:
         """Start the clock and reset the DUT. Drive inputs before or after, as you like."""
-        cocotb.start_soon(Clock(self.dut.clk, PERIOD_NS, unit="ns").start())
+        Clock(self.dut.clk, PERIOD_NS, unit="ns").start()
         await self.reset()
 
     async def reset(self, cycles: int = 3) -> None:
@@ -59,7 +58,7 @@ class Bench:
             getattr(self.dut, name).value = 0
 
     async def wait(self, what: str, job: Coroutine[Any, Any, T] | Task[T],
-                   cycles: int = 50_000) -> T:
+                   cycles: int = 20_000) -> T:
         """Await `job`; fails, saying `what` did not come, after so many cycles."""
         try:
             return await with_timeout(job, cycles * PERIOD_NS, "ns")

@@ -14,8 +14,8 @@ from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge
 class Stalls:
     """A random stall pattern: bursts of go and bursts of wait, with a given share of waiting.
 
-    `rate` 0 never stalls. Bursts (mean 1/(1-burst) cycles) reach both the one-cycle hiccup and
-    the pause that outlasts every buffer.
+    `rate` is that share; 0 never stalls. The choice is made anew with probability 1 - burst a
+    cycle, which makes both the one-cycle hiccup and the pause that outlasts every buffer.
     """
 
     def __init__(self, rng: random.Random, rate: float = 0.3, burst: float = 0.6):
@@ -24,7 +24,7 @@ class Stalls:
 
     def __call__(self) -> bool:
         """True if this cycle is a stall."""
-        if self.rate and (self.rng.random() > self.burst or not self._stalled):
+        if self.rate and self.rng.random() >= self.burst:
             self._stalled = self.rng.random() < self.rate
         return self._stalled
 

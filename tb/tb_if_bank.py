@@ -10,7 +10,7 @@ import torch
 from cocotb.task import Task
 from cocotb.triggers import ClockCycles, FallingEdge
 
-from hdl.payloads import OutKind, out_layout, psum_layout
+from hdl.payloads import psum_layout
 from sim import words
 from sim.words import Ints
 from tb.bench import Bench
@@ -51,17 +51,18 @@ class IfBench(Bench):
 
     def ended(self, count: int) -> Callable[[list[int]], bool]:
         """Condition for `receive`: so many ENDs have come."""
-        kind = out_layout(self.cfg)["kind"].offset
-        seen = [0, 0]
+        seen = [0, 0]            # words looked at, ENDs among them
 
         def done(received: list[int]) -> bool:
-            seen[1] += sum(word >> kind & 3 == OutKind.END.value for word in received[seen[0]:])
+            seen[1] += len(words.read_ends(self.cfg, received[seen[0]:]))
             seen[0] = len(received)
             return seen[1] >= count
         return done
 
-    async def check(self, tiles: list[Sums], cycles: int = 200_000) -> None:
+    async def check(self, tiles: list[Sums]) -> None:
         """Send the tiles back to back and compare all that comes out, in order."""
+        cycles = 10_000 + len(tiles) * (self.cfg.level_max + 100 if self.cfg.fire == "staircase"
+                                        else 100)
         self.sending = cocotb.start_soon(self.psum.send(self.psum_words(tiles)))
         self.out.words.clear()
         received = await self.wait(f"END of all {len(tiles)} tiles",

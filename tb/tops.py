@@ -14,8 +14,16 @@ from hdl.event_queue import EventQueue
 from hdl.if_bank import IfBank
 from hdl.integer_unit import IntegerUnit
 from hdl.lane import SpikeLane
-from hdl.payloads import (act_layout, prod_layout, row_layout, run_layout, salient_layout,
-                          salients_layout, token_layout, wgt_layout)
+from hdl.payloads import (
+    act_layout,
+    prod_layout,
+    row_layout,
+    run_layout,
+    salient_layout,
+    salients_layout,
+    token_layout,
+    wgt_layout,
+)
 from hdl.ramp import RampControl
 from hdl.salient_queue import SalientQueue
 from hdl.tree import SignTree, node_count, tree_depth

@@ -91,8 +91,9 @@ def run_mutant(folder: Path, mutant: Mutant, simulator: str) -> dict:
         f"times in hdl/{mutant.file}")
     source.write_text(text.replace(mutant.old, mutant.new))
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])}
-    done = subprocess.run([sys.executable, "-c", _RUN, mutant.bench, mutant.config, simulator,
-                           *mutant.tests], cwd=folder, env=env, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", _RUN, mutant.bench, mutant.config, simulator, *mutant.tests]
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True,
+                          check=False)
     assert done.returncode == 0, f"the mutant did not get as far as the bench:\n{done.stderr}"
     result = json.loads(done.stdout.splitlines()[-1])
     assert Path(result["hdl"]).is_relative_to(folder), "the bench did not run the mutant"

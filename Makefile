@@ -1,0 +1,63 @@
+# Spinteger. `make` lists the targets; the first of them to run makes .venv (1 to 3 minutes).
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+VENV   := .venv
+PY     := $(VENV)/bin/python
+# Made last, so an interrupted installation is taken up again.
+STAMP  := $(VENV)/.installed
+# pytest-xdist: one worker per core, but no more than this machine's memory likes.
+JOBS   ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$(( n > 4 ? 4 : n )))
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYTHONUNBUFFERED := 1
+
+.PHONY: help demo sim test lint tools venv clean distclean
+
+help:  ## show this list
+	@echo "Spinteger: spike-integer hybrid accelerators for quantised language models"
+	@echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "Generate Verilog:  $(PY) -m gen --pe 16x16 > accel.v    (after 'make venv')"
+
+demo: $(STAMP) tools  ## run the demonstration: a model's layers on the simulated accelerator
+	@$(PY) -m sim.demo
+
+sim: $(STAMP) tools  ## simulate and compare with the golden model (SIM=icarus|verilator WAVES=1)
+	@SIM="$(SIM)" WAVES="$(WAVES)" $(PY) -m sim
+
+test: $(STAMP) tools  ## run all tests (ARGS="tests/gen -k verilog" runs a part)
+	@$(PY) -m pytest -q -n $(JOBS) $(ARGS)
+
+lint: $(STAMP)  ## check style and types
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy
+
+venv: $(STAMP)  ## only install what the other targets need
+
+tools: | $(STAMP)
+	@sh scripts/setup_tools.sh
+
+$(STAMP): pyproject.toml scripts/setup_tools.sh
+	@PYTHON="$(PYTHON)" sh scripts/setup_tools.sh python
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@echo "Installing Python packages into $(VENV) (up to 1.7 GB the first time):"
+	@# Without build isolation nothing is fetched once everything is there: works offline.
+	@$(PY) -c 'import setuptools as s; assert int(s.__version__.split(".")[0]) >= 77' 2>/dev/null \
+	  || $(PY) -m pip install --quiet 'setuptools>=77'
+	@$(PY) -m pip install --no-build-isolation --progress-bar off \
+	    --config-settings editable_mode=compat -e '.[dev]' \
+	  | sed -un -e 's/^Collecting \([^ ]*\).*/  \1/p' -e 's/^Installing collected.*/  unpacking .../p'
+	@touch $@
+	@echo "Installed."
+
+clean:  ## remove build results and caches (keeps .venv)
+	rm -rf build dist .cache .pytest_cache .ruff_cache .mypy_cache .hypothesis *.egg-info
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+distclean: clean  ## clean, and remove .venv
+	rm -rf $(VENV)

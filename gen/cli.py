@@ -1,0 +1,166 @@
+"""`python -m gen --pe 16x16 > accel.v`: Verilog on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from amaranth.lib import wiring
+
+from gen import describe
+from gen.names import KEYWORDS
+from gen.options import add_config_flags, config_from
+from gen.verilog import rtlil_to_verilog, to_rtlil
+from spinteger import __version__
+from spinteger.config import Config, ConfigError
+
+#: Exit codes: the command line cannot be obeyed; reading or writing failed on the way.
+BAD_INPUT, FAILED = 2, 1
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises `ConfigError` with one line, where argparse would print its usage and exit."""
+
+    def error(self, message: str) -> NoReturn:
+        missing = re.match(r"argument (\S+): expected one argument", message)
+        switch = re.match(r"argument (\S+)/(\S+): ignored explicit argument '(.*)'", message)
+        unknown = re.match(r"unrecognized arguments: (\S+)", message)
+        if missing:
+            flag = missing[1].split("/")[-1]
+            raise ConfigError(f"{flag} (nothing): needs a value, as in {flag} {_example(flag)}")
+        if switch:
+            raise ConfigError(f"{switch[1]} {switch[3]}: takes no value, use {switch[1]} or "
+                              f"{switch[2]}")
+        if unknown and unknown[1].startswith("-"):
+            raise ConfigError(f"{unknown[1]}: no such option{self._similar(unknown[1])}; "
+                              "python -m gen --help lists them")
+        if unknown:
+            raise ConfigError(f"{unknown[1]}: options begin with --; "
+                              "python -m gen --help lists them")
+        raise ConfigError(message.removeprefix("argument "))
+
+    def _similar(self, flag: str) -> str:
+        known = [option for action in self._actions for option in action.option_strings]
+        near = difflib.get_close_matches(flag.split("=")[0], known, 1)
+        return f", did you mean {near[0]}?" if near else ""
+
+
+def _example(flag: str) -> str:
+    names = {"--pe": "16x16", "--preset": "tiny", "--name": describe.DEFAULT_NAME, "-o": "accel.v",
+             "--output": "accel.v", "--json": "accel.json"}
+    name = flag.lstrip("-").replace("-", "_")
+    return names.get(flag) or str(getattr(Config(), name, "..."))
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog="python -m gen", allow_abbrev=False, formatter_class=argparse.RawTextHelpFormatter,
+        description="Generate a spike-integer hybrid accelerator as one file of Verilog-2005.",
+        epilog="The same options give the same bytes. Exit codes: 0 done, 2 an option cannot be "
+               "obeyed,\n1 anything else.")
+    parser.add_argument("--version", action="version", version=f"Spinteger {__version__}")
+    add_config_flags(parser)
+    parser.add_argument("--name", default=describe.DEFAULT_NAME, help="name of the top module, and "
+                        f"first part of all others' (default: {describe.DEFAULT_NAME})")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write the Verilog to a file "
+                        "instead of stdout")
+    parser.add_argument("--json", metavar="FILE", help="also write a side file: configuration, "
+                        "widths, port map\nwith the fields of every payload, memories, version")
+    return parser
+
+
+def parse(argv: Sequence[str]) -> tuple[Config, argparse.Namespace]:
+    """The configuration that a command line asks for. Raises `ConfigError`."""
+    args = _parser().parse_args(argv)
+    cfg = config_from(args)
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", args.name) or args.name in KEYWORDS:
+        raise ConfigError(f"--name {args.name}: must be a Verilog name of up to 64 letters, digits "
+                          "and _, no keyword, e.g. --name accel")
+    for flag, target in (("-o", args.output), ("--json", args.json)):
+        _check_target(flag, target)
+    if args.output is not None and args.json is not None \
+            and Path(args.output).resolve() == Path(args.json).resolve():
+        raise ConfigError(f"--json {args.json}: is the file of -o, name another one")
+    return cfg, args
+
+
+def _check_target(flag: str, target: str | None) -> None:
+    """Find out before generating whether a file can be written."""
+    if target is None:
+        return
+    path = Path(target)
+    if not target or path.is_dir():
+        raise ConfigError(f"{flag} {target or '(empty)'}: is a folder, name a file in it")
+    if not path.parent.is_dir():
+        raise ConfigError(f"{flag} {target}: folder {path.parent} does not exist, "
+                          f"make it first: mkdir -p {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise ConfigError(f"{flag} {target}: folder {path.parent} is not writable, "
+                          "choose another one")
+
+
+def build(cfg: Config) -> wiring.Component:
+    """The accelerator for a configuration."""
+    from hdl.array import HybridArray  # only when needed: --help should be quick
+
+    return HybridArray(cfg)
+
+
+def generate(cfg: Config, name: str = describe.DEFAULT_NAME) -> tuple[str, dict[str, Any]]:
+    """Verilog of the accelerator, and its side file as plain values."""
+    component = build(cfg)
+    rtlil = to_rtlil(component, name)
+    verilog = rtlil_to_verilog(rtlil, describe.header(cfg, name), describe.notes(component))
+    return verilog, describe.side_file(cfg, component, name, rtlil)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file as a whole or not at all."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.",
+                                     delete=False) as file:
+        try:
+            file.write(text)
+            file.flush()
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(file.name, 0o666 & ~umask)
+            os.replace(file.name, path)
+        except BaseException:
+            os.unlink(file.name)
+            raise
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the generator; returns the exit code."""
+    try:
+        cfg, args = parse(sys.argv[1:] if argv is None else argv)
+    except ConfigError as error:
+        print(f"gen: {error}", file=sys.stderr)
+        return BAD_INPUT
+    verilog, side = generate(cfg, args.name)
+    try:
+        if args.json is not None:
+            _write(Path(args.json), json.dumps(side, indent=2) + "\n")
+        if args.output is not None:
+            _write(Path(args.output), verilog)
+        else:
+            sys.stdout.write(verilog)
+            sys.stdout.flush()
+    except BrokenPipeError:         # as in `| head`; keep Python from flushing again at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except OSError as error:
+        print(f"gen: {error.filename or 'stdout'}: {error.strerror}", file=sys.stderr)
+        return FAILED
+    print(f"gen: {args.output or 'stdout'}: {describe.options(cfg)}, "
+          f"{len(side['modules'])} modules, {verilog.count(chr(10))} lines, "
+          f"{side['memory_bits'] / 8192:.1f} KiB of memory", file=sys.stderr)
+    return 0

@@ -1,0 +1,58 @@
+"""The flags of a configuration: one per field of `Config`, for every command that takes one."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import textwrap
+from dataclasses import Field
+from typing import Any
+
+from gen import describe
+from spinteger.config import PRESETS, Config, ConfigError, flag_of, parse_pe, preset, user_fields
+
+
+def add_config_flags(parser: argparse.ArgumentParser) -> None:
+    """Add --preset, --pe and a flag per field. The parser should use RawTextHelpFormatter."""
+    parser.add_argument("--preset", metavar="NAME", help="starting point for all other options:"
+                        + "".join(f"\n{name}: {describe.options(cfg)}"
+                                  for name, cfg in PRESETS.items()))
+    parser.add_argument("--pe", metavar="RxC", help="R spike lanes x C columns, 1x1 to 256x256"
+                        "\ncosts: R x C adders; lanes wait for each other, so grow columns first")
+    for field in user_fields():
+        if field.metadata.get("flag", True):
+            _add_field(parser, field)
+
+
+def _add_field(parser: argparse.ArgumentParser, field: Field[Any]) -> None:
+    meaning, cost = field.metadata["help"], field.metadata["cost"]
+    text = "\n".join(textwrap.fill(line, 76) for line in (
+        f"{meaning} (default: {field.default})", f"costs: {cost}")).replace("%", "%%")
+    if isinstance(field.default, bool):
+        parser.add_argument(flag_of(field.name), action=argparse.BooleanOptionalAction,
+                            default=None, help=text)
+    else:
+        choices = field.metadata.get("choices")
+        # Checked below, not by argparse: one line that says what would work.
+        parser.add_argument(flag_of(field.name), dest=field.name, help=text,
+                            metavar="|".join(choices) if choices else "N")
+
+
+def config_from(args: argparse.Namespace) -> Config:
+    """The configuration that parsed flags ask for. Raises `ConfigError`."""
+    base = preset(args.preset) if args.preset is not None else Config()
+    changes: dict[str, Any] = {}
+    if args.pe is not None:
+        changes["rows"], changes["cols"] = parse_pe(args.pe)
+    for field in user_fields():
+        value = getattr(args, field.name, None)
+        if value is None or not field.metadata.get("flag", True):
+            continue
+        if isinstance(field.default, int) and not isinstance(field.default, bool):
+            if not re.fullmatch(r"[+-]?[0-9]{1,9}", value):
+                flag = flag_of(field.name)
+                raise ConfigError(f"{flag} {value}: must be a whole number, as in "
+                                  f"{flag} {field.default}")
+            value = int(value)
+        changes[field.name] = value
+    return base.with_(**changes)

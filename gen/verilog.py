@@ -1,0 +1,40 @@
+"""From an Amaranth component to one file of Verilog-2005: readable, and the same every time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from amaranth.back import rtlil as amaranth_rtlil
+from amaranth.lib import wiring
+
+from gen import layout, yosys
+from gen.merge import merge
+from gen.names import prepare
+
+TOP = "spinteger"
+
+
+def to_rtlil(component: wiring.Component, name: str = TOP) -> str:
+    """RTLIL of a component: identical modules merged, modules and wires named after the source."""
+    named = prepare(component, name)
+    text, _ = amaranth_rtlil.convert_fragment(named.design, (), name, emit_src=False)
+    return merge(text, named.modules, name)
+
+
+def to_verilog(component: wiring.Component, name: str = TOP, header: Sequence[str] = (),
+               notes: Mapping[str, str] | None = None) -> str:
+    """Verilog of a component. `header` becomes the leading comment, `notes` comments on ports.
+
+    Readable by Icarus (-g2005 and later), Verilator and Yosys. The same component gives the
+    same bytes on every run.
+    """
+    return rtlil_to_verilog(to_rtlil(component, name), header, notes)
+
+
+def rtlil_to_verilog(rtlil: str, header: Sequence[str] = (),
+                     notes: Mapping[str, str] | None = None) -> str:
+    """Verilog of an RTLIL design; see `to_verilog`."""
+    commands = ["read_rtlil design.il", "proc -nomux -norom", "memory_collect",
+                "write_verilog design.v"]
+    results, _ = yosys.run(commands, {"design.il": rtlil}, ["design.v"])
+    return layout.comment(header) + layout.tidy(results["design.v"], notes)

@@ -1,0 +1,171 @@
+"""Column: against a register-by-register reference under random controls, and golden.ramp."""
+
+import random
+
+import pytest
+import torch
+from amaranth.hdl import Module
+
+import golden
+from hdl.column import Column
+from hdl.tree import SignTree, node_count, tree_depth
+from spinteger.config import Config
+from tests.hdl.streams import Bench, simulate
+from tests.hdl.traffic import SMALL, random_codes, random_wgt
+
+CONFIGS = {
+    "4_lanes": SMALL,
+    "1_lane": SMALL.with_(rows=1, k=9),
+    "3_lanes": SMALL.with_(rows=3),
+    "unsigned": SMALL.with_(signed=False, window=15),
+    "plain_int8": SMALL.with_(exp_max=0, sal_bits=4),
+}
+
+
+class Rig:
+    """A column with its sign tree; `cycle` drives one clock cycle."""
+
+    CONTROLS = ("snap", "clear", "add_hold", "add_prod", "close", "prod")
+
+    def __init__(self, cfg: Config):
+        self.cfg = cfg
+        m = Module()
+        m.submodules.column = self.column = column = Column(cfg)
+        m.submodules.signs = self.signs = signs = SignTree(cfg)
+        if cfg.signed:
+            m.d.comb += column.root_neg.eq(signs.root)
+            if node_count(cfg):
+                m.d.comb += column.sub.eq(signs.sub)
+        self.bench = Bench(m)
+
+    async def cycle(self, ctx, wgt=None, negs: int = 0, en: int = 1, **controls: int) -> None:
+        ctx.set(self.column.en, en)
+        ctx.set(self.signs.en, en)
+        ctx.set(self.column.wgt, wgt or [0] * self.cfg.rows)
+        ctx.set(self.signs.neg, negs)
+        for name in self.CONTROLS:
+            ctx.set(getattr(self.column, name), controls.get(name, 0))
+        await ctx.tick()
+
+
+@pytest.mark.parametrize("cfg", CONFIGS.values(), ids=CONFIGS)
+def test_random_controls(cfg: Config) -> None:
+    """S, hold, V and v cycle by cycle; the sums stay within a tile's worst case."""
+    rng, rig = random.Random(3), Rig(cfg)
+
+    async def bench(ctx):
+        leaves = [0] * tree_depth(cfg)
+        s = hold = total = v = spent = 0
+        for _ in range(1200):
+            en = rng.random() < 0.8
+            wgt = [rng.choice([-8, -1, 0, 3, 7]) for _ in range(cfg.rows)]
+            negs = rng.getrandbits(cfg.rows) if cfg.signed else 0
+            snap = rng.random() < 0.3
+            clear = snap and rng.random() < 0.3 or spent + 1 >= cfg.rows_k
+            add = rng.choice(["add_hold", "add_prod", None])
+            prod = rng.randint(-1 << cfg.prod_bits - 2, 1 << cfg.prod_bits - 2)
+            close = rng.random() < 0.1 or abs(total) > (1 << cfg.v_bits - 2)
+            await rig.cycle(ctx, wgt, negs, en, snap=snap, clear=clear, close=close, prod=prod,
+                            **({add: 1} if add else {}))
+            step_sum = sum(-w if negs >> n & 1 else w for n, w in enumerate(wgt))
+            total += {"add_hold": hold, "add_prod": prod, None: 0}[add]
+            if en:
+                leaves = [step_sum, *leaves]
+                s += leaves.pop()
+                spent += 1
+                hold = s if snap else hold
+                s, spent = (0, 0) if clear else (s, spent)
+            if close:
+                v, total = total, 0
+            assert ctx.get(rig.column.v) == v
+
+    simulate(rig.bench, bench)
+
+
+@pytest.mark.parametrize("cfg", CONFIGS.values(), ids=CONFIGS)
+def test_running_sum_and_v_follow_the_golden_ramp(cfg: Config) -> None:
+    """Time step by time step: S is golden.ramp's trace, V the golden matrix product."""
+    k = 3 * cfg.rows
+    codes, w = random_codes(cfg, 3, k, seed=4, salient=0.2), random_wgt(cfg, k, 1, seed=5)
+    want_v, trace = golden.ramp(codes, w, cfg)
+    assert torch.equal(want_v, golden.matmul(codes, w))
+    salients, rig = golden.integer_lanes(codes, w, cfg), Rig(cfg)
+
+    async def run(ctx, token: int, probe: bool) -> int:
+        """One token; if `probe`, V is closed after every step to show S."""
+        spikes = golden.events.events(codes, cfg)[token]
+        for t in range(cfg.window):
+            for row in range(k // cfg.rows):
+                mine = [(k_, sign) for step, k_, sign in spikes
+                        if step == t and k_ // cfg.rows == row]
+                wgt = [0] * cfg.rows
+                for k_, _ in mine:
+                    wgt[k_ % cfg.rows] = int(w[k_, 0])
+                negs = sum(1 << k_ % cfg.rows for k_, sign in mine if sign < 0)
+                await rig.cycle(ctx, wgt, negs)
+            for _ in range(tree_depth(cfg)):
+                await rig.cycle(ctx)
+            end = t == cfg.window - 1
+            await rig.cycle(ctx, snap=1, clear=end)
+            await rig.cycle(ctx, add_hold=1, close=probe)
+            if probe:
+                assert ctx.get(rig.column.v) == int(trace[token, t, 0])
+        left = int(salients[token, 0])
+        top = (1 << cfg.prod_bits - 1) - 1
+        while left > top or left < -top:
+            part = top if left > 0 else -top
+            await rig.cycle(ctx, add_prod=1, prod=part)
+            left -= part
+        await rig.cycle(ctx, add_prod=1, prod=left, close=1)
+        return ctx.get(rig.column.v)
+
+    async def bench(ctx):
+        for token in range(3):
+            await run(ctx, token, probe=True)
+            assert await run(ctx, token, probe=False) == int(want_v[token, 0])
+
+    simulate(rig.bench, bench)
+
+
+@pytest.mark.parametrize("name, negs", [(name, negs) for name, cfg in CONFIGS.items()
+                                         for negs in range(1 + cfg.signed)])
+def test_worst_case_sums_fit(name: str, negs: int) -> None:
+    """All weights -8: S of all inputs firing at once (with a sign), and V of all salient."""
+    cfg = CONFIGS[name]
+    rig = Rig(cfg)
+    per_cycle = -cfg.wgt_max * cfg.rows * (-1 if negs else 1)
+    peak = cfg.int_lanes * cfg.wgt_max << cfg.sal_bits - 1 + cfg.exp_max
+
+    async def bench(ctx):
+        for _ in range(cfg.rows_k):
+            await rig.cycle(ctx, [-cfg.wgt_max] * cfg.rows, ((1 << cfg.rows) - 1) * negs)
+        for _ in range(tree_depth(cfg)):
+            await rig.cycle(ctx)
+        await rig.cycle(ctx, snap=1, clear=1)
+        for _ in range(cfg.window):
+            await rig.cycle(ctx, add_hold=1)
+        await rig.cycle(ctx, close=1)
+        assert ctx.get(rig.column.v) == per_cycle * cfg.rows_k * cfg.window
+        for sign in (1, -1):
+            for _ in range(cfg.salient_depth - 1):
+                await rig.cycle(ctx, add_prod=1, prod=sign * peak)
+            await rig.cycle(ctx, add_prod=1, prod=sign * peak, close=1)
+            assert ctx.get(rig.column.v) == sign * peak * cfg.salient_depth
+
+    simulate(rig.bench, bench)
+
+
+def test_latency_from_leaf_to_s_is_tree_depth_plus_one() -> None:
+    """A code at the leaves is in S after tree_depth + 1 cycles: snapped at the root, then added."""
+    cfg = SMALL.with_(rows=8, k=64)
+    rig = Rig(cfg)
+
+    async def bench(ctx):
+        for late in range(tree_depth(cfg) + 1):     # snap `late` cycles after the leaf
+            await rig.cycle(ctx, [5] + [0] * 7, snap=late == 0)
+            for n in range(1, tree_depth(cfg) + 1):
+                await rig.cycle(ctx, snap=late == n, clear=n == tree_depth(cfg))
+            await rig.cycle(ctx, add_hold=1, close=1)
+            assert ctx.get(rig.column.v) == (5 if late == tree_depth(cfg) else 0)
+
+    simulate(rig.bench, bench)
