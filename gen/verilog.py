@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
+from unittest.mock import patch
 
 from amaranth.back import rtlil as amaranth_rtlil
 from amaranth.lib import wiring
@@ -17,7 +19,8 @@ TOP = "spinteger"
 def to_rtlil(component: wiring.Component, name: str = TOP) -> str:
     """RTLIL of a component: identical modules merged, modules and wires named after the source."""
     named = prepare(component, name)
-    text, _ = amaranth_rtlil.convert_fragment(named.design, (), name, emit_src=False)
+    with patch.object(amaranth_rtlil.ModuleEmitter, "emit_memory", _emit_memory):
+        text, _ = amaranth_rtlil.convert_fragment(named.design, (), name, emit_src=False)
     return merge(text, named.modules, name)
 
 
@@ -38,3 +41,22 @@ def rtlil_to_verilog(rtlil: str, header: Sequence[str] = (),
                 "write_verilog design.v"]
     results, _ = yosys.run(commands, {"design.il": rtlil}, ["design.v"])
     return layout.comment(header) + layout.tidy(results["design.v"], notes)
+
+
+def _emit_memory(self: Any, cell_idx: int, cell: Any) -> None:
+    """As Amaranth's, but an all-zero memory in one stroke: bit by bit takes 4 s for 16x16."""
+    if any(cell.init):
+        _amaranth_emit_memory(self, cell_idx, cell)
+        return
+    bits = cell.width * cell.depth
+    self.builder.cell("$meminit_v2", ports={
+        "ADDR": self.sigspec(),
+        "DATA": f"{bits}'{'0' * bits}",
+        "EN": f"{cell.width}'{'1' * cell.width}",
+    }, parameters={
+        "MEMID": self.memories[cell_idx].memid, "ABITS": 0, "WIDTH": cell.width,
+        "WORDS": cell.depth, "PRIORITY": 0,
+    })
+
+
+_amaranth_emit_memory = amaranth_rtlil.ModuleEmitter.emit_memory

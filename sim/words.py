@@ -63,9 +63,9 @@ def _field(field: data.Field, rest: str, values: Ints) -> Iterable[tuple[int, in
 
 def unpack(layout: data.Layout, path: str, words: Sequence[int]) -> Ints:
     """One field of n words, the inverse of `pack`: [n], or [n, length] for an array's `*`."""
-    size = data.Layout.cast(layout).size
-    data_bytes = b"".join(word.to_bytes(-(-size // 8), "little") for word in words)
-    packed = np.frombuffer(data_bytes, np.uint8).reshape(len(words), -1)
+    length = -(-data.Layout.cast(layout).size // 8)
+    joined = b"".join(word.to_bytes(length, "little") for word in words)
+    packed = np.frombuffer(joined, np.uint8).reshape(len(words), length)
     return _read(layout, path, np.unpackbits(packed, axis=1, bitorder="little"))
 
 

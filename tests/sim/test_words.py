@@ -117,7 +117,7 @@ def test_unpack_of_no_words() -> None:
 
 @ALL
 def test_wgt_words_put_every_code_in_its_bank(cfg: Config) -> None:
-    k, n = min(cfg.k, 2 * cfg.rows + 1), 2 * cfg.cols - 1
+    k, n = min(cfg.k, 2 * cfg.rows + 1), cfg.cols + 1
     w = np.random.default_rng(3).integers(-8, 8, (k, n))
     packed, layout = words.wgt_words(cfg, w), wgt_layout(cfg)
     bank = {(word["addr"], word["lane"]): [word["row"][c] for c in range(cfg.cols)]
@@ -133,7 +133,7 @@ def test_wgt_words_put_every_code_in_its_bank(cfg: Config) -> None:
 @ALL
 def test_thr_words_fill_the_last_tile_with_ones(cfg: Config) -> None:
     theta = np.arange(2, cfg.cols + 3)
-    read = [cfg_word for cfg_word in map(thr_layout(cfg).from_bits, words.thr_words(cfg, theta))]
+    read = list(map(thr_layout(cfg).from_bits, words.thr_words(cfg, theta)))
     got = {(word["tile"], word["column"]): word["theta"] for word in read}
     assert got == {(i // cfg.cols, i % cfg.cols): int(theta[i]) if i < len(theta) else 1
                    for i in range(-(-len(theta) // cfg.cols) * cfg.cols)}
@@ -144,7 +144,7 @@ def test_act_words_end_every_token(cfg: Config) -> None:
     k = cfg.rows + 1
     q = np.arange(2 * k).reshape(2, k) - k
     e = np.abs(q) % (cfg.exp_max + 1)
-    read = [word for word in map(act_layout(cfg).from_bits, words.act_words(cfg, q, e))]
+    read = list(map(act_layout(cfg).from_bits, words.act_words(cfg, q, e)))
     per_token = cfg.tile_rows(k)
     assert [word["last"] for word in read] == ([0] * (per_token - 1) + [1]) * 2
     for token in range(2):
