@@ -85,9 +85,13 @@ def _memory_words(lines: list[str]) -> list[str]:
         if len(words) > 2 and lines[end] == "  end" and len({word["value"] for word in words}) == 1:
             mem, value = words[0]["mem"].strip(), words[0]["value"]
             loop = re.sub(r"\W", "", mem) + "__i"
-            result += [f"  integer {loop};", "  initial",
-                       f"    for ({loop} = 0; {loop} < {len(words)}; {loop} = {loop} + 1)",
-                       f"      {words[0]['mem']}[{loop}] = {value};"]
+            text = [f"  integer {loop};", "  initial",
+                    f"    for ({loop} = 0; {loop} < {len(words)}; {loop} = {loop} + 1)",
+                    f"      {words[0]['mem']}[{loop}] = {value};"]
+            if not int(value.partition("'h")[2], 16):
+                # Nothing relies on it but a simulator's X; Yosys would take it word by word.
+                text = ["`ifndef SYNTHESIS", *text, "`endif"]
+            result += text
             index = end + 1
         else:
             result.append(lines[index])

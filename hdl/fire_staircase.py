@@ -36,7 +36,7 @@ class StaircaseFire(wiring.Component):
         d_bits = max(cfg.v_bits - 1 + cfg.frac_bits + 1,
                      cfg.theta_bits + top.bit_length() + 1) + 2
         neuron = self.neuron.payload
-        fire = Signal.like(neuron.fire)
+        tile = Signal.like(neuron.fire)                 # how this tile fires
         level = Signal(cfg.out_level_bits)              # m, now
         running = Signal()
         waiting, negs = Signal(cfg.cols), Signal(cfg.cols)    # may still fire; fire negative
@@ -63,7 +63,7 @@ class StaircaseFire(wiring.Component):
             with m.If(step & d[-1]):
                 m.d.sync += d.eq(d + (theta << 1))
         with m.If(load & neuron.end):
-            m.d.sync += [running.eq(1), fire.eq(neuron.fire),
+            m.d.sync += [running.eq(1), tile.eq(neuron.fire),
                          level.eq(Mux(neuron.fire.spikes_only, cfg.window, top))]
 
         # Step down; words of this level leave first.
@@ -72,14 +72,14 @@ class StaircaseFire(wiring.Component):
         m.submodules.recode = recode = Recode(cfg)
         out = self.out.payload
         m.d.comb += [firing.eq(reached & waiting), recode.level.eq(level),
-                     over.eq((level <= fire.silence) | (waiting == 0))]
+                     over.eq((level <= tile.silence) | (waiting == 0))]
         for col in reversed(range(cfg.cols)):           # the lowest column wins
             with m.If(firing[col]):
                 m.d.comb += [first.eq(col), recode.neg.eq(negs[col])]
         with m.If(running):
             with m.If(over):
                 m.d.comb += [self.out.valid.eq(1), out.kind.eq(OutKind.END),
-                             out.last.eq(fire.last)]
+                             out.last.eq(tile.last)]
                 with m.If(self.out.ready):
                     m.d.sync += running.eq(0)
             with m.Elif(firing == 0):

@@ -208,7 +208,8 @@ async def full_rate(dut):
     bench = ColumnBench(dut, "full_rate", stall=0.0)
     await bench.start()
     cfg = bench.cfg
-    q = np.repeat(np.arange(cfg.window, 0, -1), cfg.rows)[:cfg.k]    # one word a step
+    steps = min(cfg.window, cfg.rows_k)              # one word each, none skipped
+    q = np.repeat(np.arange(steps, 0, -1), cfg.rows)[:cfg.k]
     q[-1] = 1
     w = random_wgt(bench, len(q), cfg.cols)
     jobs = [bench.tile(q, np.zeros_like(q), w) for _ in range(20)]

@@ -140,11 +140,11 @@ async def on_every_threshold(dut):
     cfg = bench.cfg
     theta = bench.random_theta()
     theta[0] = (2 << cfg.frac_bits) * np.arange(1, cfg.cols + 1)     # thresholds are whole V
-    theta[1, 0], theta[1, -1] = bench.theta_max, 1
-    theta[2] = bench.rng.randint(1, 3 << cfg.frac_bits)
+    theta[1 % cfg.tiles, 0], theta[1 % cfg.tiles, -1] = bench.theta_max, 1
+    theta[2 % cfg.tiles] = bench.rng.randint(1, 3 << cfg.frac_bits)
     await bench.load(np.minimum(theta, bench.theta_max))
-    tiles = [one for tile in range(3) for one in bench.on_thresholds(tile)]
-    tiles += bench.on_thresholds(2, unsigned=True) + bench.on_thresholds(0, spikes_only=True)
+    tiles = [one for tile in range(min(3, cfg.tiles)) for one in bench.on_thresholds(tile)]
+    tiles += bench.on_thresholds(2 % cfg.tiles, unsigned=True) + bench.on_thresholds(0, spikes_only=True)
     if cfg.fire == "staircase":                  # M cycles a tile
         tiles = bench.rng.sample(tiles, 60)
     await bench.check(tiles)
@@ -157,10 +157,10 @@ async def extreme_sums(dut):
     await bench.start()
     cfg, most = bench.cfg, v_max(bench.cfg)
     theta = np.full_like(bench.theta, bench.theta_max)
-    theta[0], theta[1] = 1, bench.theta_max >> 1
+    theta[1 % cfg.tiles], theta[0] = bench.theta_max >> 1, 1
     await bench.load(theta)
     tiles = []
-    for tile in range(3):
+    for tile in range(min(3, cfg.tiles)):
         for v in (most, -most, most - 1, 0, 1, -1):
             for options in ({}, {"unsigned": True}, {"spikes_only": True}, {"raw": True},
                             {"silence": cfg.window}):
@@ -197,7 +197,7 @@ async def thresholds_meanwhile(dut):
     await bench.start()
     theta = bench.random_theta()
     await bench.load(theta)
-    half = bench.cfg.tiles // 2
+    half = max(1, bench.cfg.tiles // 2)
     fresh = np.concatenate([theta[:half], bench.random_theta()[half:]])
     storing = cocotb.start_soon(bench.thr.send(words.thr_words(bench.cfg, fresh.ravel())))
     tiles = [bench.random_sums(tile=i % half, spikes_only=True) for i in range(10)]

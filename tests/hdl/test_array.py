@@ -154,6 +154,13 @@ def test_tokens(cfg: Config, stall: float) -> None:
           random_options(cfg, codes.q.shape[0], seed=46), stall)
 
 
+def test_default_shape_and_widths() -> None:
+    """16x16 with E = 9, 16 fraction bits and 32-bit thresholds, K cut to 50; two tiles."""
+    cfg = Config(k=50, depth=8, tiles=2)
+    codes = join(random_codes(cfg, 3, 50, seed=77), token(hard_codes(cfg, 50), 10))
+    check(cfg, codes, random_wgt(cfg, 50, 20, seed=78), [{}, RAW, {}, {}], stall=0.2)
+
+
 @pytest.mark.parametrize("k", [1, 3, 4, 5, 16, 39])
 def test_any_k(k: int) -> None:
     """K below, at and above the number of lanes, no multiple of it; a single output."""
@@ -378,7 +385,7 @@ def one_token(q: list[int]) -> Codes:
                                  CONFIGS["window_15_signed"]],
                          ids=["4x4", "1x1", "3x5", "window_15"])
 def test_latency_is_steps_plus_the_last_adds_plus_a_constant(cfg: Config) -> None:
-    """Over silent, single-event, dense and lopsided tokens: the fullest lane of each step counts."""
+    """Silent, single-event, dense and lopsided tokens: the fullest lane of each step counts."""
     hard = hard_codes(cfg, cfg.k)
     tokens = [token(hard, n) for n in range(9)]      # those without salients
     tokens += [random_codes(cfg, 1, cfg.k, seed, 0.0, silent)

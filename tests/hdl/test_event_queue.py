@@ -45,11 +45,11 @@ class Rig:
         ctx.set(dut.forget, forget)
         last = len(self.current) <= 1
         assert ctx.get(dut.last) == last
-        takes = bool(load and last)
-        ctx.set(dut.load, takes)
-        if load:
-            ctx.set(dut.load_buf, load[0])
-            ctx.set(dut.load_level, load[1])
+        takes = load if last else None
+        ctx.set(dut.load, takes is not None)
+        if takes:
+            ctx.set(dut.load_buf, takes[0])
+            ctx.set(dut.load_level, takes[1])
         assert ctx.get(dut.valid) == (self.out is not None)
         if self.out is not None:
             assert (ctx.get(dut.row), ctx.get(dut.neg)) == self.out
@@ -57,13 +57,13 @@ class Rig:
         if en:
             self.out = self.current.pop() if self.current else None
             if takes:
-                self.current = list(self.buckets[load[0]].get(load[1], []))
+                self.current = list(self.buckets[takes[0]].get(takes[1], []))
         if push:
             self.buckets[buf].setdefault(level, []).append(event)
         for buf in range(2):
             if forget >> buf & 1:
                 self.buckets[buf] = {}
-        return bool(takes and en)
+        return bool(en and takes)
 
 
 def lane_spikes(cfg: Config, codes: Codes, token: int, lane: int) -> list[tuple[int, Event]]:

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from collections.abc import Sequence
 
 import pytest
 
@@ -22,7 +23,7 @@ def entry_word(cfg: Config, q: int, e: int, row: int, lane: int) -> Entry:
     return word
 
 
-def check(cfg: Config, banks: list[list[list[int]]], entries: list[tuple[Entry, int] | None],
+def check(cfg: Config, banks: list[list[list[int]]], entries: Sequence[tuple[Entry, int] | None],
           stall: float, seed: int = 0) -> None:
     """Send (entry, base) or nothing, one per enabled cycle; banks[lane][address] -> row.
 

@@ -109,11 +109,11 @@ def test_output_data_holds_every_kind(cfg: Config) -> None:
     need = {OutKind.RAW: cfg.v_bits, OutKind.SPIKE: 2 * cfg.cols,
             OutKind.SALIENT: cfg.sal_bits + cfg.exp_bits, OutKind.END: 0}
     assert out_data_bits(cfg) == max(need.values())
-    for kind in OutKind:
-        word = out_layout(cfg).const({"data": (1 << need[kind]) - 1, "kind": kind,
+    for kind, bits in need.items():
+        word = out_layout(cfg).const({"data": (1 << bits) - 1, "kind": kind,
                                       "column": cfg.cols - 1, "last": 1})
         assert (word.data, word.kind, word.column, word.last) == (
-            (1 << need[kind]) - 1, kind, cfg.cols - 1, 1)
+            (1 << bits) - 1, kind, cfg.cols - 1, 1)
 
 
 def test_worst_case_codes_reach_the_worst_v() -> None:

@@ -109,8 +109,8 @@ def run(cfg: Config, tokens: list[Token], stall: float, gap: float, seed: int) -
     return spent
 
 
-CONFIGS = {"window_7": SMALL, "window_15": SMALL.with_(window=15), "window_1": SMALL.with_(window=1),
-           "1_tile": SMALL.with_(tiles=1)}
+CONFIGS = {"window_7": SMALL, "window_15": SMALL.with_(window=15),
+           "window_1": SMALL.with_(window=1), "1_tile": SMALL.with_(tiles=1)}
 
 
 @pytest.mark.parametrize("stall, gap", [(0.0, 0.0), (0.4, 0.0), (0.0, 0.7), (0.3, 0.3)],

@@ -114,7 +114,7 @@ def thr_words(cfg: Config, theta: Tensor) -> list[dict]:
 
 
 def run_word(cfg: Config, k: int, n: int, **options: int) -> dict[str, int]:
-    """The `run` port for K = k inputs and n outputs; options raw, unsigned, spikes_only, silence."""
+    """The `run` port for K = k inputs and n outputs; `options` are its other fields, else 0."""
     run = {"tile_last": -(-n // cfg.cols) - 1, "stride": cfg.tile_rows(k), "raw": 0,
            "unsigned": 0, "spikes_only": 0, "silence": 0}
     return run | options
