@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
-import tempfile
 from pathlib import Path
 from typing import Any
 
+from gen.files import write_whole
 from sim import tools
 from spinteger import __version__
 from spinteger.config import Config
@@ -20,16 +19,7 @@ def write_json(path: str, benchmark: str, cfg: Config, figures: dict[str, Any],
     report = {"benchmark": benchmark, "spinteger": __version__, "config": cfg.params(),
               "versions": {**tools.versions(), "python": platform.python_version()},
               "seed": seed, **figures}
-    target = Path(path)
-    with tempfile.NamedTemporaryFile("w", dir=target.parent, suffix=".json", delete=False) as file:
-        try:
-            json.dump(report, file, indent=2)
-            file.write("\n")
-            file.flush()
-            os.replace(file.name, target)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+    write_whole(Path(path), json.dumps(report, indent=2) + "\n")
 
 
 def versions_line() -> str:

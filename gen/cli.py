@@ -8,7 +8,6 @@ import json
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,6 +15,7 @@ from typing import Any, NoReturn
 from amaranth.lib import wiring
 
 from gen import describe
+from gen.files import write_whole
 from gen.names import KEYWORDS
 from gen.options import add_config_flags, config_from
 from gen.verilog import rtlil_to_verilog, to_rtlil
@@ -102,7 +102,9 @@ def _check_target(flag: str, target: str | None) -> None:
     if not path.parent.is_dir():
         raise ConfigError(f"{flag} {target}: folder {path.parent} does not exist, "
                           f"make it first: mkdir -p {path.parent}")
-    if not os.access(path.parent, os.W_OK):
+    if path.exists() and not path.is_file():
+        return                      # a device or a pipe: nothing to make beside it
+    if not os.access(path.resolve().parent, os.W_OK):
         raise ConfigError(f"{flag} {target}: folder {path.parent} is not writable, "
                           "choose another one")
 
@@ -122,22 +124,6 @@ def generate(cfg: Config, name: str = describe.DEFAULT_NAME) -> tuple[str, dict[
     return verilog, describe.side_file(cfg, component, name, rtlil)
 
 
-def _write(path: Path, text: str) -> None:
-    """Write a file as a whole or not at all."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.",
-                                     delete=False) as file:
-        try:
-            file.write(text)
-            file.flush()
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(file.name, 0o666 & ~umask)
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the generator; returns the exit code."""
     try:
@@ -148,9 +134,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     verilog, side = generate(cfg, args.name)
     try:
         if args.json is not None:
-            _write(Path(args.json), json.dumps(side, indent=2) + "\n")
+            write_whole(Path(args.json), json.dumps(side, indent=2) + "\n")
         if args.output is not None:
-            _write(Path(args.output), verilog)
+            write_whole(Path(args.output), verilog)
         else:
             sys.stdout.write(verilog)
             sys.stdout.flush()

@@ -85,12 +85,14 @@ class SarFire(wiring.Component):
         cfg = self.cfg
         fire = info.fire
         limit = Mux(fire.spikes_only, cfg.window, max(cfg.level_max, cfg.window))
+        clamped = Signal(cfg.out_level_bits)
+        m.d.comb += clamped.eq(Mux(level > limit, limit, level))
         out = self.fired.payload
         with m.If(en):
             m.d.sync += [
                 self.fired.valid.eq(valid), out.neg.eq(info.neg), out.column.eq(info.column),
                 out.end.eq(info.end), out.fire.eq(fire),
-                out.level.eq(Mux(level > limit, limit, level)),
+                out.level.eq(clamped),
             ]
-            with m.If((level <= fire.silence) | (fire.unsigned & info.neg)):
+            with m.If((clamped <= fire.silence) | (fire.unsigned & info.neg)):
                 m.d.sync += out.level.eq(0)

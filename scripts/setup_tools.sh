@@ -43,8 +43,8 @@ if [ "${1:-all}" = all ]; then
     command -v make >/dev/null 2>&1 || need make "builds of Verilator models"
     command -v g++ >/dev/null 2>&1 || need g++ "builds of Verilator models"
     command -v perl >/dev/null 2>&1 || need perl "Verilator"
-    # Not worth stopping for, but taken along when something else is missing, or as root.
-    if ! command -v ccache >/dev/null 2>&1 && { [ -n "$packages" ] || [ "$(id -u)" = 0 ]; }; then
+    # Taken along when something else is missing; not worth stopping or going online for.
+    if [ -n "$packages" ] && ! command -v ccache >/dev/null 2>&1; then
         need ccache "fast rebuilds of Verilator models (optional)"
     fi
 fi
@@ -53,7 +53,6 @@ fi
 
 if ! command -v apt-get >/dev/null 2>&1; then
     echo "Please install with your system's package manager (Debian's names):$reasons" >&2
-    [ "$packages" = " ccache" ] && exit 0
     exit 1
 fi
 if [ "$(id -u)" != 0 ]; then
@@ -71,10 +70,6 @@ export DEBIAN_FRONTEND=noninteractive
 if ! { apt-get update -qq && apt-get install -y -qq --no-install-recommends $packages; } \
     >"$log" 2>&1; then
     tail -n 15 "$log" >&2
-    if [ "$packages" = " ccache" ]; then
-        echo "Going on without ccache." >&2
-        exit 0
-    fi
     echo "apt-get failed; is this machine offline? Missing:$reasons" >&2
     exit 1
 fi

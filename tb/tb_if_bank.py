@@ -98,6 +98,8 @@ class IfBench(Bench):
         """V just below, on and just above the threshold of chosen levels, both signs."""
         cfg, out = self.cfg, []
         levels = {1, 2, cfg.window, cfg.window + 1, cfg.sal_max, cfg.sal_max + 1, cfg.level_max,
+                  # These round up to 128 * 2^e, which is re-coded as 64 * 2^(e+1).
+                  *((cfg.sal_max << e) + (1 << e >> 1) for e in range(1, cfg.exp_max)),
                   *(self.rng.randint(1, cfg.level_max) for _ in range(6))}
         for m in sorted(levels):
             exact = -(-(2 * m - 1) * self.theta[tile] // (2 << cfg.frac_bits))
@@ -144,7 +146,8 @@ async def on_every_threshold(dut):
     theta[2 % cfg.tiles] = bench.rng.randint(1, 3 << cfg.frac_bits)
     await bench.load(np.minimum(theta, bench.theta_max))
     tiles = [one for tile in range(min(3, cfg.tiles)) for one in bench.on_thresholds(tile)]
-    tiles += bench.on_thresholds(2 % cfg.tiles, unsigned=True) + bench.on_thresholds(0, spikes_only=True)
+    tiles += bench.on_thresholds(2 % cfg.tiles, unsigned=True)
+    tiles += bench.on_thresholds(0, spikes_only=True)
     if cfg.fire == "staircase":                  # M cycles a tile
         tiles = bench.rng.sample(tiles, 60)
     await bench.check(tiles)

@@ -138,7 +138,7 @@ class IntegerBench(Bench):
 
 
 def random_tokens_of(bench: IntegerBench, count: int, **size: Any) -> tuple[list[Token], Ints]:
-    """Tokens that share weights, on one to three tiles, and those weights."""
+    """Tokens that share weights on one to three tiles, and those weights."""
     cfg, rng = bench.cfg, bench.rng
     k = size.get("k", rng.randint(1, min(cfg.k, 6 * cfg.rows)))
     tiles = size.get("tiles", rng.randint(1, min(3, cfg.tiles_resident(k))))
@@ -187,7 +187,7 @@ async def most_negative(dut):
     w = random_wgt(bench, k, cfg.cols)
     w[:, 0] = -cfg.wgt_max
     exponent = np.minimum(np.arange(k) // cfg.rows, cfg.exp_max)
-    lists: list[list[Entry]] = [[] for _ in range(cfg.int_lanes)]
+    lists = [[] for _ in range(cfg.int_lanes)]
     for index in range(k):
         lane = index % cfg.rows
         lists[lane // cfg.group].append({"q": -cfg.sal_max - 1, "e": int(exponent[index]),

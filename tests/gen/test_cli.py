@@ -1,6 +1,7 @@
 """`python -m gen`: Verilog alone on stdout, one line for a mistake, files whole or not at all."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -74,7 +75,7 @@ def test_multipliers_only_in_integer_lanes(tiny):
 @pytest.mark.parametrize("generation", ["2005", "2012"])
 def test_icarus_accepts(tiny, tmp_path, generation):
     (tmp_path / "a.v").write_text(tiny[0])
-    done = subprocess.run(["iverilog", f"-g{generation}", "-Wall", "-o", "/dev/null", "a.v"],
+    done = subprocess.run(["iverilog", f"-g{generation}", "-Wall", "-o", "a.out", "a.v"],
                           cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0 and done.stderr == ""
 
@@ -101,7 +102,7 @@ def test_other_configurations(options, tmp_path):
     assert {port["name"]: port["width"] for port in side["ports"]} == \
         {name: port.width for name, port in netlist.ports().items()}
     (tmp_path / "a.v").write_text(verilog)
-    subprocess.run(["iverilog", "-g2005", "-o", "/dev/null", "a.v"], cwd=tmp_path, check=True)
+    subprocess.run(["iverilog", "-g2005", "-o", "a.out", "a.v"], cwd=tmp_path, check=True)
 
 
 def test_modules_merged():
@@ -166,6 +167,26 @@ def test_output_file(tiny, tmp_path):
     assert target.read_text() == tiny[0]
     assert target.stat().st_mode & 0o444 == 0o444
     assert [path.name for path in tmp_path.iterdir()] == ["accel.v"]
+
+
+def test_pipe_is_written_to_and_not_replaced(tiny, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert gen(*TINY, "-o", str(pipe)).returncode == 0
+        assert reader.communicate(timeout=60)[0] == tiny[0]
+    finally:
+        reader.kill()
+    assert pipe.is_fifo() and [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_link_stays_a_link(tiny, tmp_path):
+    (tmp_path / "real.v").write_text("old")
+    (tmp_path / "link.v").symlink_to("real.v")
+    assert gen(*TINY, "-o", str(tmp_path / "link.v")).returncode == 0
+    assert (tmp_path / "link.v").is_symlink()
+    assert (tmp_path / "real.v").read_text() == tiny[0]
 
 
 def test_name(tmp_path):

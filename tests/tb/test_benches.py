@@ -25,7 +25,7 @@ RUNS = [(bench, simulator, "tiny") for bench in BENCHES for simulator in runner.
 RUNS += [(bench, "icarus", config) for bench in BENCHES for config in OTHERS[bench]]
 
 
-def tests_of(bench: str) -> set[str]:
+def names_of(bench: str) -> set[str]:
     """Names of the cocotb tests in a bench's file."""
     text = (Path(runner.__file__).parents[1] / f"tb/tb_{bench}.py").read_text()
     return set(re.findall(r"^@cocotb\.test\(\)\nasync def (\w+)", text, re.MULTILINE))
@@ -39,12 +39,12 @@ def test_bench(bench: str, simulator: str, config: str) -> None:
         pytest.skip(str(error))
     result = runner.run(bench, simulator, CONFIGS[config])
     assert result.ok, "\n\n".join(f"{name}: {text}" for name, text in result.failed.items())
-    assert set(result.passed) == tests_of(bench), "not all tests ran"
+    assert set(result.passed) == names_of(bench), "not all tests ran"
 
 
 def test_every_block_has_a_bench() -> None:
     assert set(BENCHES) | {"layer"} == set(TOPS)
-    assert all(len(tests_of(bench)) >= 5 for bench in BENCHES)
+    assert all(len(names_of(bench)) >= 5 for bench in BENCHES)
 
 
 def test_another_seed_is_another_run() -> None:
