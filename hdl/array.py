@@ -34,8 +34,13 @@ class HybridArray(wiring.Component):
     ended by an END word. Weights stay until overwritten; a weight row waits while the integer
     lanes read. Writing rows or thresholds that a running token uses is the sender's mistake.
 
-    Cycles per token and tile: the sum over time steps of the fullest lane's events, hidden
-    behind the integer lanes or the IF bank (C, at least) when those take longer.
+    Cycles per token and tile, once the pipeline is full: the largest of
+      - the sum over time steps with events of max(events of the fullest lane, time steps since
+        the step before), the spike lanes' time;
+      - the highest level + the longest salient list (at least 1), the time of V's adder;
+      - C + 1, the IF bank's;
+      - and once per token, not tile, ceil(K/R) + 1, the encoder's.
+    A lone first tile takes 9 + ceil(log2 R) + C cycles more, from last code in to END, raw.
     """
 
     def __init__(self, cfg: Config):
@@ -127,7 +132,7 @@ class HybridArray(wiring.Component):
             m.d.sync += psum.valid.eq(0)
         with m.If(en & snap & tile_end):
             m.d.sync += tail_fire.eq(fire)
-        m.d.comb += ramp.v_free.eq(~psum.valid | psum.ready)
+        m.d.comb += ramp.v_free.eq(~psum.valid)
 
         m.submodules.if_bank = if_bank = IfBank(cfg)
         wiring.connect(m, psum, if_bank.psum)

@@ -16,7 +16,8 @@ class Emitter(wiring.Component):
     Salient levels (above L) leave at once, as integers. The others wait until the tile is
     complete and leave as one SPIKE word per time step that has any: the mask of columns that
     fire in it, earliest step (largest level) first; then END. The next tile's levels are
-    taken meanwhile. Throughput: one neuron per cycle, one word per cycle.
+    taken meanwhile. Throughput: one neuron per cycle, one word per cycle; a tile takes one more
+    than its columns or its words, whichever are more.
     """
 
     def __init__(self, cfg: Config):
@@ -35,11 +36,14 @@ class Emitter(wiring.Component):
         levels = Array(Signal(cfg.level_bits, name=f"level_{n}") for n in range(cfg.cols))
         negs = Signal(cfg.cols)
         seen = Signal(cfg.window)                # levels that occur
-        full, last = Signal(), Signal()          # tile complete; token complete
+        full = Signal()    # tile complete
+        last = Signal()    # token complete
         salient = Signal()
         emit_levels = [Signal(cfg.level_bits, name=f"emit_level_{n}") for n in range(cfg.cols)]
-        emit_negs, emit_seen = Signal(cfg.cols), Signal(cfg.window)
-        emitting, emit_last = Signal(), Signal()
+        emit_negs = Signal(cfg.cols)
+        emit_seen = Signal(cfg.window)
+        emitting = Signal()
+        emit_last = Signal()
 
         m.d.comb += salient.eq(fired.level > cfg.window)
         with m.If(self.fired.valid & self.fired.ready):
@@ -59,7 +63,8 @@ class Emitter(wiring.Component):
         # Emit: the spikes of the complete tile go before the salients of the next.
         m.submodules.recode = recode = Recode(cfg)
         m.d.comb += [recode.level.eq(fired.level), recode.neg.eq(fired.neg)]
-        now, rest = Signal(cfg.level_bits), Signal(cfg.window)
+        now = Signal(cfg.level_bits)
+        rest = Signal(cfg.window)
         for index in range(cfg.window):          # the last match, the highest level, wins
             with m.If(emit_seen[index]):
                 m.d.comb += [now.eq(index + 1), rest.eq(emit_seen & ((1 << index) - 1))]

@@ -21,7 +21,8 @@ class Encoder(wiring.Component):
     bucket at once; salient codes of one word go to their integer lane's list one per cycle, so
     a word takes as many cycles as its fullest group has salient codes, at least one. A token
     (words up to `last`) is announced to both consumers when complete; the other buffer fills
-    meanwhile. Words past the largest K are dropped and `overflow` stays up until reset.
+    meanwhile. Takes ceil(K/R) + 1 cycles per token at best. Words past the largest K are
+    dropped, and `overflow` stays up until reset.
 
     Latency: token complete 2 cycles after its last word (plus waiting salients).
     """
@@ -51,7 +52,9 @@ class Encoder(wiring.Component):
         word = Signal(self.act.payload.shape())      # the word being stored
         spikes = Signal(self.push.shape())           # its decoded spikes
         waiting = Signal(cfg.rows)                   # its salient codes still to store
-        busy, fresh, done = Signal(), Signal(), Signal()
+        busy = Signal()
+        fresh = Signal()
+        done = Signal()
         fill = Signal()                              # buffer of the token being stored
         row = Signal(range(cfg.rows_k + 1))
         fits = row < cfg.rows_k
@@ -121,7 +124,7 @@ class Encoder(wiring.Component):
             small = ~high.any()
         if cfg.exp_bits:
             small = small & (code.e == 0)
-        return small & low.any(), ~small, Mux(neg, -low, low)[:cfg.level_bits], neg
+        return small & low.any(), ~small & code.q.any(), Mux(neg, -low, low)[:cfg.level_bits], neg
 
     def _hand_over(self, m, fill, complete, free, runs):
         """Announce complete tokens; buffers are used in turn, so each consumer keeps a pointer."""
@@ -130,7 +133,8 @@ class Encoder(wiring.Component):
         waits = Signal(2)               # not yet taken by the sequencer
         spikes_busy = Signal(2)         # not yet done with by the spike lanes
         salients_busy = Signal(2)       # ... by the integer lanes
-        next_token, next_salients = Signal(), Signal()
+        next_token = Signal()
+        next_salients = Signal()
         m.d.comb += [
             free.eq(~((spikes_busy | salients_busy).bit_select(fill, 1))),
             self.token.valid.eq(waits.bit_select(next_token, 1)),

@@ -19,7 +19,7 @@ class StaircaseFire(wiring.Component):
     SALIENT word. END follows. (numerics.md, Firing; Kirin's silence threshold.)
 
     Takes a tile in C cycles, then M cycles of steps (127 * 2^E, or L if spikes only), fewer
-    when all neurons have fired, plus one cycle per word.
+    when all neurons have fired, plus one for each SALIENT word and one for END.
     """
 
     def __init__(self, cfg: Config):
@@ -39,7 +39,8 @@ class StaircaseFire(wiring.Component):
         tile = Signal.like(neuron.fire)                 # how this tile fires
         level = Signal(cfg.out_level_bits)              # m, now
         running = Signal()
-        waiting, negs = Signal(cfg.cols), Signal(cfg.cols)    # may still fire; fire negative
+        waiting = Signal(cfg.cols)    # may still fire
+        negs = Signal(cfg.cols)    # fire negative
 
         # Start at d for level M: 2M theta = (2^a - 2^b) theta, so two shifts make it.
         def start(limit_a: int, limit_b: int):
@@ -51,11 +52,12 @@ class StaircaseFire(wiring.Component):
         m.d.comb += [d_start.eq(Mux(neuron.fire.spikes_only, spikes_start, full_start)),
                      self.neuron.ready.eq(~running)]
         reached = Signal(cfg.cols)
-        step, load = Signal(), Signal()
+        step = Signal()
+        load = Signal()
         m.d.comb += load.eq(self.neuron.valid & self.neuron.ready)
         for col in range(cfg.cols):
-            d, theta = Signal(signed(d_bits), name=f"d_{col}"), Signal(cfg.theta_bits,
-                                                                       name=f"theta_{col}")
+            d = Signal(signed(d_bits), name=f"d_{col}")
+            theta = Signal(cfg.theta_bits, name=f"theta_{col}")
             m.d.comb += reached[col].eq(~d[-1])
             with m.If(load & (neuron.column == col)):
                 m.d.sync += [d.eq(d_start), theta.eq(neuron.theta), negs[col].eq(neuron.neg),
@@ -67,7 +69,8 @@ class StaircaseFire(wiring.Component):
                          level.eq(Mux(neuron.fire.spikes_only, cfg.window, top))]
 
         # Step down; words of this level leave first.
-        firing, first = Signal(cfg.cols), Signal(range(max(2, cfg.cols)))
+        firing = Signal(cfg.cols)
+        first = Signal(range(max(2, cfg.cols)))
         over = Signal()
         m.submodules.recode = recode = Recode(cfg)
         out = self.out.payload

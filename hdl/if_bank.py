@@ -18,7 +18,8 @@ class IfBank(wiring.Component):
 
     Takes V column by column, one per cycle, and looks up theta on the way. Fired tiles go
     through the firing order of the configuration; raw tiles leave as C RAW words and END.
-    A tile's words are never mixed with another's. Latency: 3 cycles plus the firing order's.
+    A tile's words are never mixed with another's. Takes a tile in C cycles. Latency to the first
+    word: 1 cycle raw; 2 cycles plus the firing order's for a salient integer.
     """
 
     def __init__(self, cfg: Config):
@@ -43,7 +44,9 @@ class IfBank(wiring.Component):
         psum = self.psum.payload
         column = Signal(cfg.col_bits)
         at_end = Signal()
-        step, picked_valid, picked_free = Signal(), Signal(), Signal()
+        step = Signal()
+        picked_valid = Signal()
+        picked_free = Signal()
         picked = Signal(data.StructLayout({"v": psum.v[0].shape(), "column": cfg.col_bits,
                                            "end": 1, "fire": psum.fire.shape()}))
         columns = [psum.v[n] for n in range(cfg.cols)]
@@ -63,10 +66,12 @@ class IfBank(wiring.Component):
                 m.d.sync += column.eq(0)
 
         # Raw words, and END after them, wait for the fired tiles before them.
-        neuron_free, neuron_valid = Signal(), Signal()
+        neuron_free = Signal()
+        neuron_valid = Signal()
         neuron = Signal(neuron_layout(cfg))
         in_fire = Signal(8)               # fired tiles not yet ended
-        raw_end, end_last = Signal(), Signal()
+        raw_end = Signal()
+        end_last = Signal()
         raw_now = Signal()
         fire_out = stream.Signature(out_layout(cfg)).create(path=("fire_out",))
         is_end = fire_out.payload.kind == OutKind.END
@@ -84,7 +89,7 @@ class IfBank(wiring.Component):
             with m.Else():
                 m.d.comb += [self.out.payload.kind.eq(OutKind.RAW),
                              self.out.payload.column.eq(picked.column),
-                             self.out.payload.data.eq(picked.v.as_unsigned())]
+                             self.out.payload.data.eq(picked.v)]
                 with m.If(self.out.ready & picked.end):
                     m.d.sync += [raw_end.eq(1), end_last.eq(picked.fire.last)]
         with m.Else():

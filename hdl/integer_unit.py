@@ -39,7 +39,8 @@ class IntegerUnit(wiring.Component):
 
         # Walk: index over the longest list, then the next tile.
         token = self.token.payload
-        tile, base = Signal(cfg.tile_bits), Signal(cfg.addr_bits)
+        tile = Signal(cfg.tile_bits)
+        base = Signal(cfg.addr_bits)
         tile_end = Signal()
         m.d.comb += [
             tile_end.eq(Cat(self.index + 1 < count for count in token.count) == 0),
@@ -47,7 +48,8 @@ class IntegerUnit(wiring.Component):
             self.token.ready.eq(en & tile_end & (tile == token.tile_last)),
         ]
         depth = INTEGER_LATENCY + 1
-        valid, last = Signal(depth), Signal(depth)      # of the words in the pipeline
+        valid = Signal(depth)      # of the words in the pipeline
+        last = Signal(depth)
         lane_base = Signal(cfg.addr_bits)
         lane_valid = Signal(cfg.int_lanes)
         with m.If(en):

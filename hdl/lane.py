@@ -43,8 +43,11 @@ class SpikeLane(wiring.Component):
         cfg = self.cfg
         m.submodules.bank = bank = Memory(shape=row_layout(cfg), depth=cfg.bank_depth, init=[])
 
-        addr, addr_valid, addr_neg = Signal(cfg.addr_bits), Signal(), Signal()
-        row_valid, row_neg = Signal(), Signal()
+        addr = Signal(cfg.addr_bits)
+        addr_valid = Signal()
+        addr_neg = Signal()
+        row_valid = Signal()
+        row_neg = Signal()
         spike_port = bank.read_port()
         m.d.comb += [spike_port.addr.eq(addr), spike_port.en.eq(self.en & addr_valid)]
         with m.If(self.en):

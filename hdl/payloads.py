@@ -12,7 +12,7 @@ from spinteger.config import Config
 class OutKind(enum.Enum, shape=2):  # type: ignore[call-arg]
     """What an output word carries."""
 
-    RAW = 0      #: one column's V (INT32), `data` = V
+    RAW = 0      #: one column's V, sign-extended, `data` = V
     SALIENT = 1  #: one column's salient integer, `data` = q, e
     SPIKE = 2    #: one time step, `data` = mask of firing columns, mask of negative ones
     END = 3      #: the tile is complete; `last` marks the token's last tile

@@ -27,7 +27,9 @@ class Recode(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         bits = self.cfg.sal_bits - 1
-        top, half, drop = Signal(bits), Signal(), Signal.like(self.e)
+        top = Signal(bits)
+        half = Signal()
+        drop = Signal.like(self.e)
         m.d.comb += top.eq(self.level)
         for e in range(1, self.cfg.exp_max + 1):      # the highest set bit, last, wins
             with m.If(self.level[bits + e - 1]):

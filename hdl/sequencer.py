@@ -42,16 +42,23 @@ class Sequencer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         cfg = self.cfg
-        plan, plan_valid, plan_taken = Signal(step_layout(cfg)), Signal(), Signal()
+        plan = Signal(step_layout(cfg))
+        plan_valid = Signal()
+        plan_taken = Signal()
         busy = Signal()
 
         # Plan: the highest level left in this tile, then the tiles, then the next token.
         token, run = self.token.payload, self.token.payload.run
-        started, rest = Signal(), Signal(cfg.window)
-        tile, base = Signal(cfg.tile_bits), Signal(cfg.addr_bits)
-        todo, after = Signal(cfg.window), Signal(cfg.window)
-        level, next_level = Signal(cfg.level_bits), Signal(cfg.level_bits)
-        tile_end, token_end = Signal(), Signal()
+        started = Signal()
+        rest = Signal(cfg.window)
+        tile = Signal(cfg.tile_bits)
+        base = Signal(cfg.addr_bits)
+        todo = Signal(cfg.window)
+        after = Signal(cfg.window)
+        level = Signal(cfg.level_bits)
+        next_level = Signal(cfg.level_bits)
+        tile_end = Signal()
+        token_end = Signal()
         m.d.comb += [
             todo.eq(Mux(started, rest, token.levels)),
             after.eq(todo),

@@ -80,7 +80,6 @@ class IntegerBench(Bench):
     async def fill(self, tokens: list[Token]) -> None:
         """Push every token's lists, each lane at its own pace, as far ahead as buffers allow."""
         cfg, layout = self.cfg, data.ArrayLayout(salient_layout(self.cfg), self.cfg.int_lanes)
-        names = [name for name, _ in salient_layout(cfg)]
         for number, token in enumerate(tokens):
             while number - self.taken >= 2:
                 await FallingEdge(self.dut.clk)
@@ -90,7 +89,7 @@ class IntegerBench(Bench):
                 push = [bool(entries) and self.rng.random() >= rate for entries in left]
                 now = [entries.pop(0) if go else {} for entries, go in zip(left, push, strict=True)]
                 values = {f"*.{name}": np.array([[entry.get(name, 0) for entry in now]])
-                          for name in names}
+                          for name, _ in salient_layout(cfg)}
                 self.dut.push_data.value = words.pack(layout, values)[0]
                 self.dut.push.value = sum(go << lane for lane, go in enumerate(push))
                 self.dut.push_buf.value = number % 2
@@ -224,9 +223,7 @@ async def blocked_output(dut):
     """Products are refused for 3,000 cycles, while weights are written; nothing is lost."""
     bench = IntegerBench(dut, "blocked_output", stall=0.0)
     await bench.start()
-    cfg = bench.cfg
-    k = min(cfg.k, 4 * cfg.rows)
-    tokens, w = random_tokens_of(bench, 12, k=k, tiles=1)
+    tokens, w = random_tokens_of(bench, 12, k=min(bench.cfg.k, 4 * bench.cfg.rows), tiles=1)
     await bench.load(w)
     bench.prod.stalls = Late(3_000)
     check = cocotb.start_soon(bench.check(tokens))
