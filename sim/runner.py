@@ -110,8 +110,12 @@ def _verilog(bench: str, cfg: Config) -> str:
 
 
 def _python_env() -> dict[str, str]:
-    """One thread for the golden model's arithmetic, and this repository importable."""
+    """One thread for the golden model's arithmetic, and this repository importable.
+
+    cocotb would rewrite the assertions of every module that is imported, torch's included.
+    """
     return {"OMP_NUM_THREADS": "1", "COCOTB_LOG_LEVEL": "WARNING",
+            "COCOTB_REWRITE_ASSERTION_FILES": "tb_*.py",
             "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
 
 

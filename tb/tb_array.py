@@ -3,6 +3,7 @@
 import cocotb
 import numpy as np
 import torch
+from cocotb.task import Task
 from cocotb.triggers import ClockCycles, FallingEdge, with_timeout
 
 from golden.codes import Codes
@@ -51,7 +52,7 @@ class ArrayBench(Bench):
         self.sources = {name: Source(dut, name, self.stalls(stall))
                         for name in ("wgt", "thr", "act")}
         self.out = Sink(dut, "out", self.stalls(stall))
-        self.sending = None      # the task that sends tokens
+        self.sending: Task[None] | None = None      # sends tokens
 
     async def load(self, w, theta=None) -> None:
         """Load weights [k, n], and thresholds [n] if given."""
@@ -94,6 +95,7 @@ def golden(cfg: Config, w, theta, q, e, **options):
     result = layer.forward(Codes(torch.tensor(q), torch.tensor(e)))
     if theta is None:
         return result.V.numpy(), None, None
+    assert result.codes_out is not None
     return result.V.numpy(), result.codes_out.q.numpy(), result.codes_out.e.numpy()
 
 
