@@ -6,9 +6,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from gen.verilog import to_verilog
+from gen.cli import generate
 from golden.realdata import RealDataUnavailable, load_layer
-from hdl.array import HybridArray
 from sim import tools
 from sim.layers import all_exact, layer_table, run_layer
 from sim.runner import BenchError
@@ -31,7 +30,7 @@ def main() -> int:
         with console.status("1/3  generating the 16x16 accelerator"):
             target = Path("build/accel.v")
             target.parent.mkdir(exist_ok=True)
-            verilog = to_verilog(HybridArray(cfg))
+            verilog, _ = generate(cfg)
             target.write_text(verilog)
         console.print(f"1/3  {target}: {verilog.count(chr(10)):,} lines of Verilog "
                       "(as python -m gen --pe 16x16)")
