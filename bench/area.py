@@ -11,7 +11,8 @@ from rich.table import Table
 
 from bench.report import versions_line, write_json
 from gen.ecp5 import Cells, Synthesis, synthesise
-from gen.options import add_config_flags, config_from
+from gen.files import check_target
+from gen.options import OneLineParser, add_config_flags, config_from
 from gen.verilog import to_verilog
 from gen.yosys import YosysError
 from hdl.array import HybridArray
@@ -51,7 +52,7 @@ def by_block(synthesis: Synthesis) -> dict[str, Cells]:
 
 def parser() -> argparse.ArgumentParser:
     """Command line."""
-    p = argparse.ArgumentParser(
+    p = OneLineParser(
         prog="python -m bench.area", formatter_class=argparse.RawTextHelpFormatter,
         description="Synthesise the array for ECP5 and count cells by block, out of context, "
                     "before placement.\nLUT = LUT4 + 2 CCU2C (+ 6 per 16x4 distributed RAM). "
@@ -66,9 +67,10 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark; 0 when done, 2 on a configuration that cannot be built."""
-    args = parser().parse_args(argv)
     console = Console(width=None if sys.stdout.isatty() else 120)
     try:
+        args = parser().parse_args(argv)
+        check_target("--json", args.json)
         cfg = config_from(args)
         with console.status("generating and synthesising (half a minute for 16x16)"):
             synthesis = synthesise(to_verilog(HybridArray(cfg), TOP), TOP,

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from bench.report import versions_line, write_json
-from gen.options import add_config_flags, config_from
+from gen.files import check_target
+from gen.options import OneLineParser, add_config_flags, config_from
 from golden.realdata import BLOCKS, KINDS, RealDataUnavailable, load_layer
 from sim.layers import LayerRow, all_exact, layer_table, run_layer
 from sim.runner import SIMULATORS, BenchError
@@ -21,7 +22,7 @@ ALL = [f"blk.{block}.{kind}" for block in BLOCKS for kind in KINDS]
 
 def parser() -> argparse.ArgumentParser:
     """Command line."""
-    p = argparse.ArgumentParser(
+    p = OneLineParser(
         prog="python -m bench.cycles", formatter_class=argparse.RawTextHelpFormatter,
         description="Run real layers of SmolLM2-135M on the RTL and count cycles.\n"
                     "live: share of inputs that are spikes. dense: cycles of an R x C multiply "
@@ -38,10 +39,11 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark; 1 when a result differs from the golden model, 2 on bad arguments."""
-    args = parser().parse_args(argv)
     console = Console(width=None if sys.stdout.isatty() else 150)
     rows: list[LayerRow] = []
     try:
+        args = parser().parse_args(argv)
+        check_target("--json", args.json)
         if args.tokens is not None and args.tokens < 1:
             raise ConfigError(f"--tokens {args.tokens}: must be at least 1")
         cfg = config_from(args)
@@ -49,8 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             with console.status(f"{name} on {args.sim} ({len(rows) + 1} of "
                                 f"{len(args.layers or ALL)})"):
                 rows.append(run_layer(load_layer(name, cfg), args.sim, cfg, args.tokens))
-    except (ConfigError, ValueError) as error:
-        print(f"bench.cycles: {error}", file=sys.stderr)
+    except (ConfigError, ValueError, KeyError) as error:       # KeyError: no such layer
+        print(f"bench.cycles: {error.args[0]}", file=sys.stderr)
         return 2
     except (RealDataUnavailable, BenchError, SimulatorMissing) as error:
         print(f"bench.cycles: {error}", file=sys.stderr)

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import os
 import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from amaranth.lib import wiring
 
 from gen import describe
-from gen.files import write_whole
+from gen.files import check_target, write_whole
 from gen.names import KEYWORDS
-from gen.options import add_config_flags, config_from
+from gen.options import OneLineParser, add_config_flags, config_from
 from gen.verilog import rtlil_to_verilog, to_rtlil
 from spinteger import __version__
 from spinteger.config import Config, ConfigError
@@ -26,42 +25,8 @@ from spinteger.config import Config, ConfigError
 BAD_INPUT, FAILED = 2, 1
 
 
-class _Parser(argparse.ArgumentParser):
-    """Raises `ConfigError` with one line, where argparse would print its usage and exit."""
-
-    def error(self, message: str) -> NoReturn:
-        missing = re.match(r"argument (\S+): expected one argument", message)
-        switch = re.match(r"argument (\S+)/(\S+): ignored explicit argument '(.*)'", message)
-        unknown = re.match(r"unrecognized arguments: (\S+)", message)
-        if missing:
-            flag = missing[1].split("/")[-1]
-            raise ConfigError(f"{flag} (nothing): needs a value, as in {flag} {_example(flag)}")
-        if switch:
-            raise ConfigError(f"{switch[1]} {switch[3]}: takes no value, use {switch[1]} or "
-                              f"{switch[2]}")
-        if unknown and unknown[1].startswith("-"):
-            raise ConfigError(f"{unknown[1]}: no such option{self._similar(unknown[1])}; "
-                              "python -m gen --help lists them")
-        if unknown:
-            raise ConfigError(f"{unknown[1]}: options begin with --; "
-                              "python -m gen --help lists them")
-        raise ConfigError(message.removeprefix("argument "))
-
-    def _similar(self, flag: str) -> str:
-        known = [option for action in self._actions for option in action.option_strings]
-        near = difflib.get_close_matches(flag.split("=")[0], known, 1)
-        return f", did you mean {near[0]}?" if near else ""
-
-
-def _example(flag: str) -> str:
-    names = {"--pe": "16x16", "--preset": "tiny", "--name": describe.DEFAULT_NAME, "-o": "accel.v",
-             "--output": "accel.v", "--json": "accel.json"}
-    name = flag.lstrip("-").replace("-", "_")
-    return names.get(flag) or str(getattr(Config(), name, "..."))
-
-
-def _parser() -> _Parser:
-    parser = _Parser(
+def _parser() -> OneLineParser:
+    parser = OneLineParser(
         prog="python -m gen", allow_abbrev=False, formatter_class=argparse.RawTextHelpFormatter,
         description="Generate a spike-integer hybrid accelerator as one file of Verilog-2005.",
         epilog="The same options give the same bytes. Exit codes: 0 done, 2 an option cannot be "
@@ -85,28 +50,11 @@ def parse(argv: Sequence[str]) -> tuple[Config, argparse.Namespace]:
         raise ConfigError(f"--name {args.name}: must be a Verilog name of up to 64 letters, digits "
                           "and _, no keyword, e.g. --name accel")
     for flag, target in (("-o", args.output), ("--json", args.json)):
-        _check_target(flag, target)
+        check_target(flag, target)
     if args.output is not None and args.json is not None \
             and Path(args.output).resolve() == Path(args.json).resolve():
         raise ConfigError(f"--json {args.json}: is the file of -o, name another one")
     return cfg, args
-
-
-def _check_target(flag: str, target: str | None) -> None:
-    """Find out before generating whether a file can be written."""
-    if target is None:
-        return
-    path = Path(target)
-    if not target or path.is_dir():
-        raise ConfigError(f"{flag} {target or '(empty)'}: is a folder, name a file in it")
-    if not path.parent.is_dir():
-        raise ConfigError(f"{flag} {target}: folder {path.parent} does not exist, "
-                          f"make it first: mkdir -p {path.parent}")
-    if path.exists() and not path.is_file():
-        return                      # a device or a pipe: nothing to make beside it
-    if not os.access(path.resolve().parent, os.W_OK):
-        raise ConfigError(f"{flag} {target}: folder {path.parent} is not writable, "
-                          "choose another one")
 
 
 def build(cfg: Config) -> wiring.Component:

@@ -1,10 +1,12 @@
-"""Writing results: whole or not at all."""
+"""Writing results: whole or not at all, and refused before the work when they cannot be."""
 
 from __future__ import annotations
 
 import os
 import tempfile
 from pathlib import Path
+
+from spinteger.config import ConfigError
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -25,3 +27,20 @@ def write_whole(path: Path, text: str) -> None:
         except BaseException:
             os.unlink(file.name)
             raise
+
+
+def check_target(flag: str, target: str | None) -> None:
+    """Find out before generating whether a file can be written."""
+    if target is None:
+        return
+    path = Path(target)
+    if not target or path.is_dir():
+        raise ConfigError(f"{flag} {target or '(empty)'}: is a folder, name a file in it")
+    if not path.parent.is_dir():
+        raise ConfigError(f"{flag} {target}: folder {path.parent} does not exist, "
+                          f"make it first: mkdir -p {path.parent}")
+    if path.exists() and not path.is_file():
+        return                      # a device or a pipe: nothing to make beside it
+    if not os.access(path.resolve().parent, os.W_OK):
+        raise ConfigError(f"{flag} {target}: folder {path.parent} is not writable, "
+                          "choose another one")

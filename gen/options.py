@@ -3,13 +3,48 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import re
 import textwrap
 from dataclasses import Field
-from typing import Any
+from typing import Any, NoReturn
 
 from gen import describe
 from spinteger.config import PRESETS, Config, ConfigError, flag_of, parse_pe, preset, user_fields
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """Raises `ConfigError` with one line, where argparse would print its usage and exit."""
+
+    def error(self, message: str) -> NoReturn:
+        missing = re.match(r"argument (\S+): expected one argument", message)
+        switch = re.match(r"argument (\S+)/(\S+): ignored explicit argument '(.*)'", message)
+        unknown = re.match(r"unrecognized arguments: (\S+)", message)
+        if missing:
+            flag = missing[1].split("/")[-1]
+            raise ConfigError(f"{flag} (nothing): needs a value, as in {flag} {_example(flag)}")
+        if switch:
+            raise ConfigError(f"{switch[1]} {switch[3]}: takes no value, use {switch[1]} or "
+                              f"{switch[2]}")
+        if unknown and unknown[1].startswith("-"):
+            raise ConfigError(f"{unknown[1]}: no such option{self._similar(unknown[1])}; "
+                              f"{self.prog} --help lists them")
+        if unknown:
+            raise ConfigError(f"{unknown[1]}: options begin with --; "
+                              f"{self.prog} --help lists them")
+        raise ConfigError(message.removeprefix("argument "))
+
+    def _similar(self, flag: str) -> str:
+        known = [option for action in self._actions for option in action.option_strings]
+        near = difflib.get_close_matches(flag.split("=")[0], known, 1)
+        return f", did you mean {near[0]}?" if near else ""
+
+
+def _example(flag: str) -> str:
+    names = {"--pe": "16x16", "--preset": "tiny", "--name": describe.DEFAULT_NAME, "-o": "accel.v",
+             "--output": "accel.v", "--json": "accel.json"}
+    name = flag.lstrip("-").replace("-", "_")
+    return names.get(flag) or str(getattr(Config(), name, "..."))
 
 
 def add_config_flags(parser: argparse.ArgumentParser) -> None:

@@ -10,13 +10,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from gen.options import OneLineParser
 from golden.digits import load_digits
 from golden.realdata import RealDataUnavailable, load_layers
 from sim import tools
 from sim.benches import BENCHES, CONFIGS
 from sim.layers import LayerRow, all_exact, layer_table, run_digits, run_layer
 from sim.runner import SIMULATORS, BenchError, Result, run
-from spinteger.config import Config
+from spinteger.config import Config, ConfigError
 
 #: What Icarus runs of a real layer: it is a hundred times slower.
 ICARUS_TOKENS, ICARUS_OUTPUTS, ICARUS_IMAGES = 2, 64, 8
@@ -25,7 +26,7 @@ ICARUS_TOKENS, ICARUS_OUTPUTS, ICARUS_IMAGES = 2, 64, 8
 def parser() -> argparse.ArgumentParser:
     """Command line."""
     names = sorted({bench for bench, _ in BENCHES})
-    p = argparse.ArgumentParser(
+    p = OneLineParser(
         prog="python -m sim",
         description="Run the cocotb benches on Verilator and Icarus, then real layers of "
                     "SmolLM2-135M and a ReLU network, comparing every integer with the golden "
@@ -59,7 +60,8 @@ def run_benches(args: argparse.Namespace, simulators: list[str],
 
     def one(bench: str, name: str, simulator: str) -> Result | str:
         try:
-            return run(bench, simulator, CONFIGS[name], seed=args.seed, waves=args.waves)
+            return run(bench, simulator, CONFIGS[name], seed=args.seed, waves=args.waves,
+                       label=f"{bench}-{name}")
         except BenchError as error:
             return str(error)
 
@@ -130,16 +132,26 @@ def run_layers(simulators: list[str], console: Console) -> Iterator[tuple[Config
     yield CONFIG, rows
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run; 0 when all is exact, 1 when not, 2 on bad arguments."""
-    p = parser()
-    args = p.parse_args(argv)
-    known = {bench for bench, _ in BENCHES}
+def _check(args: argparse.Namespace) -> None:
+    """Raise `ConfigError` for a bench or simulator that there is not."""
+    known = sorted({bench for bench, _ in BENCHES})
     for bench in args.benches:
         if bench not in known:
-            p.error(f"bench {bench}: unknown, choose from {', '.join(sorted(known))}")
+            raise ConfigError(f"bench {bench}: unknown, choose from {', '.join(known)}")
     if args.sim is not None and args.sim not in SIMULATORS:
-        p.error(f"SIM={args.sim}: unknown, choose from {', '.join(SIMULATORS)}")
+        raise ConfigError(f"SIM {args.sim}: unknown, choose from {', '.join(SIMULATORS)}")
+    if args.jobs < 1:
+        raise ConfigError(f"--jobs {args.jobs}: must be at least 1")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run; 0 when all is exact, 1 when not, 2 on bad arguments."""
+    try:
+        args = parser().parse_args(argv)
+        _check(args)
+    except ConfigError as error:
+        print(f"sim: {error}", file=sys.stderr)
+        return 2
     simulators = [args.sim] if args.sim else list(SIMULATORS)
     console = Console(width=None if sys.stdout.isatty() else 150)
     try:

@@ -64,10 +64,11 @@ def cache_dir() -> Path:
 
 
 def run(bench: str, simulator: str, cfg: Config, *, seed: int = 1, waves: bool = False,
-        options: Mapping[str, Any] | None = None, tests: list[str] | None = None) -> Result:
+        label: str = "", options: Mapping[str, Any] | None = None,
+        tests: list[str] | None = None) -> Result:
     """Build `bench` for `cfg` and run its tests (all, or those named).
 
-    `options` reach the bench as `Bench.options`. Raises `BenchError` when the build fails or
+    `label` names the waveform. `options` reach the bench as `Bench.options`. Raises `BenchError` when the build fails or
     the simulator ends without results, `tools.SimulatorMissing` when there is none.
     """
     verilog = _verilog(bench, cfg)
@@ -95,7 +96,7 @@ def run(bench: str, simulator: str, cfg: Config, *, seed: int = 1, waves: bool =
             raise BenchError(f"{bench} on {simulator}: {error}\n{_tail(keep)}") from error
     passed, failed = _read_results(xml)
     data = json.loads(result_file.read_text()) if result_file.exists() else []
-    trace = _keep_waves(work, folder, bench, simulator) if waves else None
+    trace = _keep_waves(work, folder, label or bench, simulator) if waves else None
     if failed or not passed:
         failed = {name: f"{text}\n{_tail(keep)}" for name, text in failed.items()}
     shutil.rmtree(work, ignore_errors=True)
@@ -196,12 +197,12 @@ def _read_results(xml: Path) -> tuple[list[str], dict[str, str]]:
     return passed, failed
 
 
-def _keep_waves(work: Path, folder: Path, bench: str, simulator: str) -> Path | None:
+def _keep_waves(work: Path, folder: Path, label: str, simulator: str) -> Path | None:
     """Move the waveform of a run to a place that lasts: build/waves."""
     found = [*work.glob("*.vcd"), *work.glob("*.fst"), *folder.glob("*.fst")]
     if not found:
         return None
-    target = Path("build/waves") / f"{bench}-{simulator}{found[0].suffix}"
+    target = Path("build/waves") / f"{label}-{simulator}{found[0].suffix}"
     target.parent.mkdir(parents=True, exist_ok=True)
     return Path(shutil.move(found[0], target))
 
