@@ -121,4 +121,7 @@ def report(cfg: Config, synthesis: Synthesis, args: argparse.Namespace, console:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("stopped; nothing was written")

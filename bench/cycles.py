@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 
@@ -11,7 +12,8 @@ from rich.console import Console
 from bench.report import versions_line, write_json
 from gen.files import check_target
 from gen.options import OneLineParser, add_config_flags, config_from
-from golden.realdata import BLOCKS, KINDS, RealDataUnavailable, load_layer
+from golden.fetch import HashMismatch, RealDataUnavailable
+from golden.realdata import BLOCKS, KINDS, load_layer
 from sim.layers import LayerRow, all_exact, layer_table, run_layer
 from sim.runner import SIMULATORS, BenchError
 from sim.tools import SimulatorMissing
@@ -47,10 +49,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.tokens is not None and args.tokens < 1:
             raise ConfigError(f"--tokens {args.tokens}: must be at least 1")
         cfg = config_from(args)
+        for name in args.layers:
+            if not re.fullmatch(r"blk\.\d+\.\w+", name):
+                raise ConfigError(f"layer {name}: must be a name such as {ALL[0]}")
         for name in args.layers or ALL:
             with console.status(f"{name} on {args.sim} ({len(rows) + 1} of "
                                 f"{len(args.layers or ALL)})"):
                 rows.append(run_layer(load_layer(name, cfg), args.sim, cfg, args.tokens))
+    except HashMismatch as error:
+        print(f"bench.cycles: {error}", file=sys.stderr)
+        return 1
     except (ConfigError, ValueError, KeyError) as error:       # KeyError: no such layer
         print(f"bench.cycles: {error.args[0]}", file=sys.stderr)
         return 2
@@ -65,4 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("stopped; nothing was written")

@@ -79,8 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         print(f"gen: {error}", file=sys.stderr)
         return BAD_INPUT
-    verilog, side = generate(cfg, args.name)
     try:
+        verilog, side = generate(cfg, args.name)
         if args.json is not None:
             write_whole(Path(args.json), json.dumps(side, indent=2) + "\n")
         if args.output is not None:
@@ -91,6 +91,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:         # as in `| head`; keep Python from flushing again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+    except KeyboardInterrupt:
+        print("gen: stopped, nothing was written", file=sys.stderr)
+        return 130
     except OSError as error:
         print(f"gen: {error.filename or 'stdout'}: {error.strerror}", file=sys.stderr)
         return FAILED

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from unittest.mock import patch
 
 from amaranth.back import rtlil as amaranth_rtlil
 from amaranth.lib import wiring
@@ -19,8 +18,7 @@ TOP = "spinteger"
 def to_rtlil(component: wiring.Component, name: str = TOP) -> str:
     """RTLIL of a component: identical modules merged, modules and wires named after the source."""
     named = prepare(component, name)
-    with patch.object(amaranth_rtlil.ModuleEmitter, "emit_memory", _emit_memory):
-        text, _ = amaranth_rtlil.convert_fragment(named.design, (), name, emit_src=False)
+    text, _ = amaranth_rtlil.convert_fragment(named.design, (), name, emit_src=False)
     return merge(text, named.modules, name)
 
 
@@ -60,3 +58,5 @@ def _emit_memory(self: Any, cell_idx: int, cell: Any) -> None:
 
 
 _amaranth_emit_memory = amaranth_rtlil.ModuleEmitter.emit_memory
+# Once, at import: benches generate in threads. The text is the same, only sooner.
+amaranth_rtlil.ModuleEmitter.emit_memory = _emit_memory

@@ -48,21 +48,21 @@ class Column(wiring.Component):
         if cfg.signed and node_count(cfg):
             m.d.comb += tree.sub.eq(self.sub)
 
-        psum = Signal(signed(cfg.s_bits))        # S
-        psum_next = Signal.like(psum)
-        hold = Signal.like(psum)
+        running = Signal(signed(cfg.s_bits))     # S
+        running_next = Signal.like(running)
+        hold = Signal.like(running)
         if cfg.signed:
-            m.submodules.add_s = add = AddSub(psum.shape(), tree.sum.shape(), cfg.s_bits)
-            m.d.comb += [add.a.eq(psum), add.b.eq(tree.sum), add.sub.eq(self.root_neg),
-                         psum_next.eq(add.y)]
+            m.submodules.add_s = add = AddSub(running.shape(), tree.sum.shape(), cfg.s_bits)
+            m.d.comb += [add.a.eq(running), add.b.eq(tree.sum), add.sub.eq(self.root_neg),
+                         running_next.eq(add.y)]
         else:
-            m.d.comb += psum_next.eq(psum + tree.sum)
+            m.d.comb += running_next.eq(running + tree.sum)
         with m.If(self.en):
-            m.d.sync += psum.eq(psum_next)
+            m.d.sync += running.eq(running_next)
             with m.If(self.snap):
-                m.d.sync += hold.eq(psum_next)
+                m.d.sync += hold.eq(running_next)
         with m.If(self.en & self.clear):     # outermost: the registers' own reset, no logic
-            m.d.sync += psum.eq(0)
+            m.d.sync += running.eq(0)
 
         total = Signal(signed(cfg.v_bits))       # V
         total_next = Signal.like(total)

@@ -12,7 +12,8 @@ from rich.table import Table
 
 from gen.options import OneLineParser
 from golden.digits import load_digits
-from golden.realdata import RealDataUnavailable, load_layers
+from golden.fetch import HashMismatch, RealDataUnavailable
+from golden.realdata import load_layers
 from sim import tools
 from sim.benches import BENCHES, CONFIGS
 from sim.layers import LayerRow, all_exact, layer_table, run_digits, run_layer
@@ -140,6 +141,9 @@ def _check(args: argparse.Namespace) -> None:
             raise ConfigError(f"bench {bench}: unknown, choose from {', '.join(known)}")
     if args.sim is not None and args.sim not in SIMULATORS:
         raise ConfigError(f"SIM {args.sim}: unknown, choose from {', '.join(SIMULATORS)}")
+    if args.no_benches and (args.no_layers or args.benches):
+        raise ConfigError("--no-benches: leaves nothing to run; drop it, or "
+                          + ("--no-layers" if args.no_layers else "the names of benches"))
     if args.jobs < 1:
         raise ConfigError(f"--jobs {args.jobs}: must be at least 1")
 
@@ -159,6 +163,7 @@ def main(argv: list[str] | None = None) -> int:
             tool = tools.find(simulator)
             console.print(f"{simulator} {tool.version} ({tool.origin}), seed {args.seed}")
         ok = True
+        results: list[tuple[str, Result | str]] = []
         if not args.no_benches:
             results = run_benches(args, simulators, console)
             for key, result in results:
@@ -166,15 +171,16 @@ def main(argv: list[str] | None = None) -> int:
                     ok = False
                     text = result if isinstance(result, str) else "\n".join(
                         f"{name}: {message}" for name, message in result.failed.items())
-                    console.print(f"[bold red]{key}[/]\n", text, markup=False)
-                elif result.waves:
+                    console.print(f"{key}\n{text}", markup=False, style="red")
+                if isinstance(result, Result) and result.waves:
                     console.print(f"waveform: gtkwave {result.waves}")
-            console.print(bench_table(results, simulators))
         if not args.no_layers and not args.benches:
             for cfg, rows in run_layers(simulators, console):
                 console.print(layer_table(rows, cfg))
                 ok = ok and all_exact(rows)
-    except (tools.SimulatorMissing, RealDataUnavailable, BenchError) as error:
+        if results:
+            console.print(bench_table(results, simulators))
+    except (tools.SimulatorMissing, RealDataUnavailable, HashMismatch, BenchError) as error:
         console.print(f"sim: {error}", style="red", markup=False)
         return 1
     except KeyboardInterrupt:

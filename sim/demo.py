@@ -7,7 +7,8 @@ from pathlib import Path
 from rich.console import Console
 
 from gen.cli import generate
-from golden.realdata import RealDataUnavailable, load_layer
+from golden.fetch import HashMismatch, RealDataUnavailable
+from golden.realdata import load_layer
 from sim import tools
 from sim.layers import all_exact, layer_table, run_layer
 from sim.runner import BenchError
@@ -43,15 +44,20 @@ def main() -> int:
             with console.status(f"3/3  simulating on {simulator}: building, then "
                                 f"{tokens or len(layer.q)} tokens"):
                 rows.append(run_layer(layer, simulator, cfg, tokens))
-    except (RealDataUnavailable, BenchError, tools.SimulatorMissing) as error:
-        console.print(f"[red]demo: {error}[/]")
+    except (RealDataUnavailable, HashMismatch, BenchError, tools.SimulatorMissing) as error:
+        console.print(f"demo: {error}", style="red", markup=False)
         return 1
+    except KeyboardInterrupt:
+        console.print("stopped; what was prepared and built is kept")
+        return 130
     console.print("3/3  simulated; V and fired levels compared with the golden model\n")
     console.print(layer_table(rows, cfg))
     versions = tools.versions()
     console.print("\n" + ", ".join(f"{name} {version}" for name, version in versions.items()))
-    console.print("cycles: all tokens, first code in to last word out, weights loaded before. "
-                  "dense: a 16x16 multiply array, one MAC per PE and cycle.")
+    console.print(f"cycles: all tokens, first code in to last word out, summed over the passes "
+                  f"that the weights need; loading them ({rows[0].load_cycles:,} cycles) is not "
+                  "counted.\ndense: a 16x16 multiply array, one MAC per PE and cycle, loading not "
+                  "counted either.")
     exact = all_exact(rows)
     console.print(f"\n{'[green]bit-exact' if exact else '[red]NOT EXACT'}[/] on both simulators, "
                   f"{time.monotonic() - started:.0f} s")

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 from xml.etree import ElementTree
 
@@ -29,6 +30,8 @@ from tb.tops import TOPS
 
 SIMULATORS = ("verilator", "icarus")
 TOP = "spinteger"
+
+_ENVIRONMENT = Lock()
 
 #: Verilator: only the top's ports are public, which keeps large arrays fast to build and run.
 PORTS_PUBLIC = f'`verilator_config\npublic_flat_rw -module "{TOP}" -var "*"\n'
@@ -68,40 +71,53 @@ def run(bench: str, simulator: str, cfg: Config, *, seed: int = 1, waves: bool =
         tests: list[str] | None = None) -> Result:
     """Build `bench` for `cfg` and run its tests (all, or those named).
 
-    `label` names the waveform. `options` reach the bench as `Bench.options`. Raises `BenchError` when the build fails or
-    the simulator ends without results, `tools.SimulatorMissing` when there is none.
+    `label` names the waveform. `options` reach the bench as `Bench.options`. Raises `BenchError`
+    when the build fails or the simulator ends without results, `tools.SimulatorMissing` when
+    there is none.
     """
-    verilog = _verilog(bench, cfg)
+    with _lock_of(bench, cfg):
+        verilog = _verilog(bench, cfg)
     started = time.monotonic()
     folder, fresh = _build(verilog, simulator, waves)
     build_s = time.monotonic() - started if fresh else 0.0
 
     work = cache_dir() / "runs" / f"{bench}-{simulator}-{os.getpid()}-{time.monotonic_ns()}"
     work.mkdir(parents=True)
-    result_file = work / "result.json"
-    given = {"config": cfg.params(), "seed": seed,
-             "options": {**(options or {}), "result": str(result_file)}}
-    runner = _runner(simulator)
     started = time.monotonic()
-    keep = work / "log.txt"
-    xml = work / "results.xml"
     try:
-        runner.test(
+        passed, failed, data = _test(bench, simulator, cfg, folder, work, seed=seed, waves=waves,
+                                     options=options or {}, tests=tests)
+        trace = _keep_waves(work, folder, label or bench, simulator) if waves else None
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return Result(bench, simulator, passed, failed, build_s, time.monotonic() - started, trace,
+                  data)
+
+
+def _test(bench: str, simulator: str, cfg: Config, folder: Path, work: Path, *, seed: int,
+          waves: bool, options: Mapping[str, Any], tests: list[str] | None
+          ) -> tuple[list[str], dict[str, str], Any]:
+    """Run a build's tests in `work`: names passed, names failed with why, the bench's result."""
+    result, log, xml = work / "result.json", work / "log.txt", work / "results.xml"
+    given = {"config": cfg.params(), "seed": seed, "options": {**options, "result": str(result)}}
+    try:
+        _runner(simulator).test(
             test_module=f"tb.tb_{bench}", hdl_toplevel=TOP, hdl_toplevel_lang="verilog",
             build_dir=folder, test_dir=work, seed=seed, waves=waves, results_xml=str(xml),
-            log_file=keep, test_filter="|".join(rf"\.{name}$" for name in tests) if tests else None,
+            log_file=log, test_filter="|".join(rf"\.{name}$" for name in tests) if tests else None,
             extra_env={ENV: json.dumps(given), **_python_env()})
     except (SystemExit, subprocess.CalledProcessError, RuntimeError) as error:
         if not xml.exists():        # failed tests are a result; no result file is an error
-            raise BenchError(f"{bench} on {simulator}: {error}\n{_tail(keep)}") from error
+            raise BenchError(f"{bench} on {simulator}: {error}\n{_tail(log)}") from error
     passed, failed = _read_results(xml)
-    data = json.loads(result_file.read_text()) if result_file.exists() else []
-    trace = _keep_waves(work, folder, label or bench, simulator) if waves else None
-    if failed or not passed:
-        failed = {name: f"{text}\n{_tail(keep)}" for name, text in failed.items()}
-    shutil.rmtree(work, ignore_errors=True)
-    return Result(bench, simulator, passed, failed, build_s, time.monotonic() - started, trace,
-                  data)
+    failed = {name: f"{text}\n{_tail(log)}" for name, text in failed.items()}
+    return passed, failed, json.loads(result.read_text()) if result.exists() else []
+
+
+@cache
+def _lock_of(bench: str, cfg: Config) -> Lock:
+    """One at a time generates a bench top; the others find it done."""
+    return Lock()
 
 
 @cache
@@ -111,13 +127,12 @@ def _verilog(bench: str, cfg: Config) -> str:
 
 
 def _python_env() -> dict[str, str]:
-    """One thread for the golden model's arithmetic, and this repository importable.
+    """One thread for the golden model's arithmetic.
 
     cocotb would rewrite the assertions of every module that is imported, torch's included.
     """
     return {"OMP_NUM_THREADS": "1", "COCOTB_LOG_LEVEL": "WARNING",
-            "COCOTB_REWRITE_ASSERTION_FILES": "tb_*.py",
-            "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
+            "COCOTB_REWRITE_ASSERTION_FILES": "tb_*.py"}
 
 
 def _build(verilog: str, simulator: str, waves: bool) -> tuple[Path, bool]:
@@ -125,7 +140,10 @@ def _build(verilog: str, simulator: str, waves: bool) -> tuple[Path, bool]:
     runner = _runner(simulator)
     version = tools.versions()[simulator]
     args = runner.spinteger_args
-    key = hashlib.sha256("\0".join([verilog, simulator, version, str(waves), *args]).encode())
+    # A Verilator model is linked with cocotb's libraries in this very environment.
+    parts = [verilog, PORTS_PUBLIC, simulator, version, tools.versions()["cocotb"], sys.prefix,
+             str(waves), *args]
+    key = hashlib.sha256("\0".join(parts).encode())
     folder = cache_dir() / f"{simulator}-{key.hexdigest()[:20]}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
@@ -154,7 +172,9 @@ def _runner(simulator: str) -> Any:
     """A cocotb runner for the simulator that `sim.tools` picked."""
     from cocotb_tools import runner as cocotb_runner
 
-    os.environ.update(tools.environment(simulator))
+    with _ENVIRONMENT:              # benches run in threads, and PATH is read, then written
+        os.environ.update(tools.environment(simulator))
+        os.environ.pop("WAVES", None)       # cocotb would let it overrule `waves`
 
     class Verilator(cocotb_runner.Verilator):
         """cocotb's runner without `--public-flat-rw`, which makes every signal a public one."""

@@ -29,20 +29,27 @@ def pack(layout: data.Layout, fields: dict[str, Ints]) -> list[int]:
     """Pack n words. `fields` maps a path such as "row.*" or "last" to an array.
 
     A plain field takes shape [n]; an array field takes [n, length]; `code.*.q` takes the q of
-    every element. Values are cut to the field's width (two's complement).
+    every element. Raises `WordError` for a value that its field cannot hold.
     """
     count = len(next(iter(fields.values())))
     bits = np.zeros((count, data.Layout.cast(layout).size), np.uint8)
     for path, values in fields.items():
-        for offset, width, column in _places(layout, path, np.asarray(values, np.int64)):
+        for offset, shape, column in _places(layout, path, np.asarray(values, np.int64)):
+            width = shape.width
+            low = -(1 << (width - 1)) if shape.signed else 0
+            high = low + (1 << width)
+            wrong = (column < low) | (column >= high)
+            if wrong.any():
+                raise WordError(f"{path} {column[wrong][0]} (word {int(wrong.argmax())}): must be "
+                                f"{low}..{high - 1}")
             steps = np.arange(width, dtype=np.int64)
             bits[:, offset:offset + width] = (column[:, None] >> steps) & 1
     packed = np.packbits(bits, axis=1, bitorder="little")
     return [int.from_bytes(row.tobytes(), "little") for row in packed]
 
 
-def _places(layout: data.Layout, path: str, values: Ints) -> Iterable[tuple[int, int, Ints]]:
-    """(bit offset, width, values [n]) of every element that `path` names."""
+def _places(layout: data.Layout, path: str, values: Ints) -> Iterable[tuple[int, Shape, Ints]]:
+    """(bit offset, shape, values [n]) of every element that `path` names."""
     head, _, rest = path.partition(".")
     if head == "*":
         assert isinstance(layout, data.ArrayLayout)
@@ -53,12 +60,12 @@ def _places(layout: data.Layout, path: str, values: Ints) -> Iterable[tuple[int,
         yield from _field(layout[head], rest, values)
 
 
-def _field(field: data.Field, rest: str, values: Ints) -> Iterable[tuple[int, int, Ints]]:
+def _field(field: data.Field, rest: str, values: Ints) -> Iterable[tuple[int, Shape, Ints]]:
     if not rest:
-        yield field.offset, field.width, values
+        yield field.offset, Shape.cast(field.shape), values
     else:
-        for offset, width, column in _places(data.Layout.cast(field.shape), rest, values):
-            yield field.offset + offset, width, column
+        for offset, shape, column in _places(data.Layout.cast(field.shape), rest, values):
+            yield field.offset + offset, shape, column
 
 
 def unpack(layout: data.Layout, path: str, words: Sequence[int]) -> Ints:

@@ -8,6 +8,7 @@ Symbols (w, x, S, V, theta, L, E, f) are those of the numeric contract, docs/num
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from typing import Any
 
@@ -266,7 +267,7 @@ def preset(name: str) -> Config:
 
 def parse_pe(text: str) -> tuple[int, int]:
     """Read `--pe RxC`. Raises `ConfigError` when `text` is not two positive numbers."""
-    parts = text.lower().split("x")
-    if len(parts) != 2 or not all(p.isdigit() and int(p) > 0 for p in parts):
+    match = re.fullmatch(r"([0-9]{1,4})[xX]([0-9]{1,4})", text)
+    if match is None or "0" in (match[1].strip("0") or "0", match[2].strip("0") or "0"):
         raise ConfigError(f"--pe {text}: must be ROWSxCOLUMNS, two numbers from 1, e.g. --pe 16x16")
-    return int(parts[0]), int(parts[1])
+    return int(match[1]), int(match[2])

@@ -56,9 +56,13 @@ class ArrayBench(Bench):
 
     async def load(self, w, theta=None) -> None:
         """Load weights [k, n], and thresholds [n] if given."""
-        await self.sources["wgt"].send(words.wgt_words(self.cfg, w))
+        rows = words.wgt_words(self.cfg, w)
+        await with_timeout(self.sources["wgt"].send(rows), (10_000 + 40 * len(rows)) * PERIOD_NS,
+                           "ns")
         if theta is not None:
-            await self.sources["thr"].send(words.thr_words(self.cfg, theta))
+            thresholds = words.thr_words(self.cfg, theta)
+            await with_timeout(self.sources["thr"].send(thresholds),
+                               (10_000 + 40 * len(thresholds)) * PERIOD_NS, "ns")
 
     def patience(self, shape: tuple[int, int], tiles: int) -> int:
         """Cycles after which a run counts as hung: ten times the worst, for the stalls."""

@@ -101,14 +101,23 @@ def test_unpack_undoes_pack(cfg: Config, name: str) -> None:
         assert got.dtype == np.int64 and np.array_equal(got, values), path
 
 
-def test_values_are_cut_to_their_field() -> None:
+def test_values_that_do_not_fit_are_refused() -> None:
     cfg = CONFIGS["tiny"]
-    layout = run_layout(cfg)
-    packed = words.pack(layout, {"tile_last": np.array([cfg.tiles + 3, -1]),
-                                 "raw": np.array([2, 1])})
-    assert words.unpack(layout, "tile_last", packed).tolist() == [3, cfg.tiles - 1]
-    assert words.unpack(layout, "raw", packed).tolist() == [0, 1]
-    assert words.unpack(layout, "stride", packed).tolist() == [0, 0]
+    for tile_last in (cfg.tiles, -1):
+        with pytest.raises(words.WordError, match=f"tile_last {tile_last} .word 1.: must be 0..7"):
+            words.pack(run_layout(cfg), {"tile_last": np.array([0, tile_last])})
+    with pytest.raises(words.WordError, match="q 200 .*-128..127"):
+        words.act_words(cfg, np.array([[200]]), np.array([[0]]))
+    with pytest.raises(words.WordError, match="e 4 .*0..3"):
+        words.act_words(cfg, np.array([[100]]), np.array([[4]]))
+    with pytest.raises(words.WordError, match="row.* 8 .*-8..7"):
+        words.wgt_words(cfg, np.array([[8]]))
+
+
+def test_fields_left_out_are_zero() -> None:
+    packed = words.pack(run_layout(CONFIGS["tiny"]), {"raw": np.array([1, 0])})
+    assert words.unpack(run_layout(CONFIGS["tiny"]), "raw", packed).tolist() == [1, 0]
+    assert words.unpack(run_layout(CONFIGS["tiny"]), "stride", packed).tolist() == [0, 0]
 
 
 def test_unpack_of_no_words() -> None:

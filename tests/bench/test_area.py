@@ -1,0 +1,43 @@
+"""`python -m bench.area`: blocks add up, JSON has its keys, mistakes cost nothing."""
+
+import json
+
+import pytest
+
+from bench.area import BLOCKS, GLUE, by_block, main
+from gen.ecp5 import Cells, synthesise
+from gen.verilog import to_verilog
+from hdl.array import HybridArray
+from spinteger.config import PRESETS
+
+
+def test_blocks_add_up_to_the_array() -> None:
+    synthesis = synthesise(to_verilog(HybridArray(PRESETS["tiny"])), "spinteger")
+    blocks = by_block(synthesis)
+    assert set(blocks) == {*BLOCKS.values(), GLUE}
+    assert sum(blocks.values(), Cells()) == synthesis.cells("spinteger")
+    assert [name for name, cells in blocks.items() if cells.dsp] == ["integer lanes"]
+    assert blocks["column data path"].lut > blocks["sequencer"].lut
+
+
+def test_table_and_json(tmp_path, capsys) -> None:
+    path = tmp_path / "area.json"
+    assert main(["--preset", "tiny", "--json", str(path)]) == 0
+    report = json.loads(path.read_text())
+    lanes = report["config"]["rows"] * report["config"]["cols"]
+    assert report["lut_per_lane"] == pytest.approx(report["total"]["lut"] / lanes)
+    column = report["blocks"]["column data path"]["lut"]
+    assert report["column_lut_per_lane"] == pytest.approx(column / lanes)
+    assert report["versions"]["pyosys"] and report["config"]["rows"] == 4
+    assert "whole array" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("argv, words", [
+    (["--pe", "0x4"], ["--pe 0x4", "16x16"]),
+    (["--json", "no/such/folder.json"], ["--json", "does not exist"]),
+    (["--bogus"], ["--bogus", "no such option"]),
+])
+def test_mistakes_are_one_line(argv, words, capsys) -> None:
+    assert main(argv) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and all(word in err for word in words), err

@@ -1,0 +1,40 @@
+"""`python -m bench.cycles`: the row of a real layer as table and JSON; mistakes cost nothing."""
+
+import json
+import os
+
+import pytest
+
+from bench.cycles import main
+from golden.fetch import RealDataUnavailable, fetch_gguf
+
+KEYS = {"layer", "k", "n", "tokens", "salient", "live", "cycles", "dense_cycles", "utilisation",
+        "mismatches"}
+
+
+def test_json_of_a_layer(tmp_path, capsys) -> None:
+    try:
+        fetch_gguf()
+    except RealDataUnavailable as why:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(why))
+    path = tmp_path / "cycles.json"
+    assert main(["blk.2.q_proj", "--pe", "8x64", "--k", "576", "--depth", "72", "--tiles", "4",
+                 "--tokens", "1", "--sim", "icarus", "--json", str(path)]) == 0
+    (row,) = json.loads(path.read_text())["layers"]
+    assert set(row) >= KEYS
+    assert row["mismatches"] == 0 and row["dense_cycles"] == 72 * 9
+    assert "blk.2.q_proj" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("argv, words", [
+    (["nonsense"], ["layer nonsense", "blk.2.q_proj"]),
+    (["blk.2.q_proj", "--tokens", "0"], ["--tokens 0", "at least 1"]),
+    (["--pe", "16"], ["--pe 16", "16x16"]),
+    (["--json", "no/such/folder.json"], ["--json", "does not exist"]),
+])
+def test_mistakes_are_one_line(argv, words, capsys) -> None:
+    assert main(argv) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and all(word in err for word in words), err
