@@ -24,7 +24,7 @@ help:  ## show this list
 	@echo
 	@echo "Generate Verilog:  $(PY) -m gen --pe 16x16 > accel.v    (after 'make venv')"
 
-demo: $(STAMP) tools  ## run the demonstration: a model's layers on the simulated accelerator
+demo: $(STAMP) tools  ## run a real model's layer on the simulated accelerator, bit for bit
 	@$(PY) -m sim.demo
 
 sim: $(STAMP) tools  ## simulate and compare with the golden model (SIM=icarus|verilator WAVES=1)

@@ -22,8 +22,7 @@ TOP = "spinteger"
 
 #: Submodule of the top -> the block it is counted in.
 BLOCKS = {
-    "column": "column data path", "sign_tree": "column data path",
-    "ramp_control": "column data path", "spike_lane": "spike lanes (address, bank, gating)",
+    "column_bank": "column data path", "spike_lane": "spike lanes (address, bank, gating)",
     "event_queue": "event queues", "encoder": "encoder", "sequencer": "sequencer",
     "salient_queue": "salient lists", "integer_unit": "integer lanes",
     "if_bank": "IF bank (drain, firing, output)",

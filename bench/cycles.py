@@ -55,7 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         for name in args.layers or ALL:
             with console.status(f"{name} on {args.sim} ({len(rows) + 1} of "
                                 f"{len(args.layers or ALL)})"):
-                rows.append(run_layer(load_layer(name, cfg), args.sim, cfg, args.tokens))
+                layer = load_layer(name, cfg)
+                if args.tokens and args.tokens > len(layer.q):
+                    raise ConfigError(f"--tokens {args.tokens}: {name} has {len(layer.q)}")
+                rows.append(run_layer(layer, args.sim, cfg, args.tokens))
     except HashMismatch as error:
         print(f"bench.cycles: {error}", file=sys.stderr)
         return 1

@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.column import Column
+from hdl.column_bank import ColumnBank
 from hdl.encoder import Encoder
 from hdl.event_queue import EventQueue
 from hdl.if_bank import IfBank
@@ -14,15 +14,12 @@ from hdl.payloads import (
     act_layout,
     fire_layout,
     out_layout,
-    psum_layout,
     run_layout,
     thr_layout,
     wgt_layout,
 )
-from hdl.ramp import RampControl
 from hdl.salient_queue import SalientQueue
 from hdl.sequencer import Sequencer
-from hdl.tree import SignTree, node_count, tree_depth
 from spinteger.config import Config
 
 
@@ -85,57 +82,27 @@ class HybridArray(wiring.Component):
             lanes.append(lane)
         m.d.comb += sequencer.lanes_last.eq(Cat(queue.last for queue in queues).all())
 
-        # Control travels beside the events, from a step's last pop to the adder of S.
+        # Step control travels beside the events, from a step's last pop to its weight rows.
         step = sequencer.step
-        snap, fire = sequencer.snap, step.fire
-        tile_end, dt = step.tile_end, step.dt
-        for stage in range(1 + LANE_LATENCY + tree_depth(cfg)):
-            here = [Signal(name=f"snap_{stage}"), Signal(name=f"tile_end_{stage}"),
+        control = (sequencer.snap, step.tile_end, step.dt, step.fire)
+        for stage in range(1 + LANE_LATENCY):
+            here = (Signal(name=f"snap_{stage}"), Signal(name=f"tile_end_{stage}"),
                     Signal(cfg.level_bits, name=f"dt_{stage}"),
-                    Signal(fire_layout(cfg), name=f"fire_{stage}")]
+                    Signal(fire_layout(cfg), name=f"fire_{stage}"))
             with m.If(en):
-                m.d.sync += [reg.eq(source) for reg, source
-                             in zip(here, (snap, tile_end, dt, fire), strict=True)]
-            snap, tile_end, dt, fire = here
+                m.d.sync += [reg.eq(source) for reg, source in zip(here, control, strict=True)]
+            control = here
 
-        m.submodules.ramp = ramp = RampControl(cfg)
-        m.d.comb += [ramp.snap.eq(snap), ramp.dt.eq(dt), ramp.tile_end.eq(tile_end),
-                     en.eq(~ramp.stall)]
+        m.submodules.column_bank = columns = ColumnBank(cfg)
         integer_unit = self._integer_lanes(m, encoder, lanes)
-        prod = integer_unit.prod
-        m.d.comb += [ramp.prod_valid.eq(prod.valid), ramp.prod_last.eq(prod.payload.last),
-                     prod.ready.eq(ramp.prod_ready)]
-
-        # Columns, and the sums they hand to the IF bank.
-        psum = stream.Signature(psum_layout(cfg)).create(path=("psum",))
-        m.submodules.signs = signs = SignTree(cfg)
-        m.d.comb += [signs.en.eq(en), signs.neg.eq(Cat(lane.wgt_neg for lane in lanes))]
-        for number in range(cfg.cols):
-            m.submodules[f"column_{number}"] = column = Column(cfg)
-            m.d.comb += [column.wgt[lane].eq(lanes[lane].wgt[number]) for lane in range(cfg.rows)]
-            m.d.comb += [
-                column.en.eq(en), column.snap.eq(snap), column.clear.eq(snap & tile_end),
-                column.prod.eq(prod.payload.prod[number]),
-                column.add_hold.eq(ramp.add_hold), column.add_prod.eq(ramp.add_prod),
-                column.close.eq(ramp.close), psum.payload.v[number].eq(column.v),
-            ]
-            if cfg.signed:
-                m.d.comb += column.root_neg.eq(signs.root)
-                if node_count(cfg):
-                    m.d.comb += column.sub.eq(signs.sub)
-
-        # V leaves the columns when the ramp closes the tile; `fire` was latched with its tail.
-        tail_fire = Signal(fire_layout(cfg))
-        with m.If(ramp.close):
-            m.d.sync += [psum.valid.eq(1), psum.payload.fire.eq(tail_fire)]
-        with m.Elif(psum.ready):
-            m.d.sync += psum.valid.eq(0)
-        with m.If(en & snap & tile_end):
-            m.d.sync += tail_fire.eq(fire)
-        m.d.comb += ramp.v_free.eq(~psum.valid)
+        wiring.connect(m, integer_unit.prod, columns.prod)
+        m.d.comb += [en.eq(columns.en), columns.neg.eq(Cat(lane.wgt_neg for lane in lanes))]
+        m.d.comb += [columns.wgt[number].eq(lane.wgt) for number, lane in enumerate(lanes)]
+        m.d.comb += [port.eq(value) for port, value in zip(
+            (columns.snap, columns.tile_end, columns.dt, columns.fire), control, strict=True)]
 
         m.submodules.if_bank = if_bank = IfBank(cfg)
-        wiring.connect(m, psum, if_bank.psum)
+        wiring.connect(m, columns.psum, if_bank.psum)
         wiring.connect(m, wiring.flipped(self.thr), if_bank.thr)
         wiring.connect(m, if_bank.out, wiring.flipped(self.out))
         return m

@@ -17,9 +17,10 @@ def step_layout(cfg: Config) -> data.StructLayout:
 
 
 class Sequencer(wiring.Component):
-    """Issues the steps of time t = L - level that have events; the others cost no cycle.
+    """Issues the steps of time t = L - level that have events; the others are skipped.
 
-    A step lasts as long as the lane with most events in it (at least one cycle). Steps, tiles
+    A step lasts as long as the lane with most events in it (at least one cycle); `dt` tells V how
+    many skipped steps its S stands for. Steps, tiles
     and tokens follow each other without a gap: the next step is planned while the current one
     runs. `snap` marks a step's last cycle.
     """

@@ -181,6 +181,10 @@ class Config:
             if not ok:
                 raise ConfigError(f"{flag} {value}: {works}")
 
+        for spec in fields(self):
+            value, kind = getattr(self, spec.name), type(spec.default)
+            need(type(value) is kind, flag_of(spec.name), repr(value), f"must be {kind.__name__}, "
+                 f"such as {spec.default!r}")
         pe = f"{self.rows}x{self.cols}"
         need(1 <= self.rows <= 256 and 1 <= self.cols <= 256, "--pe", pe,
              "rows and columns must be 1..256, e.g. --pe 16x16")

@@ -3,12 +3,12 @@
 Only wiring; everything that computes is the RTL under test. Ports keep the block's own names.
 """
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Module, Mux, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.array import HybridArray
-from hdl.column import Column
+from hdl.column_bank import ColumnBank
 from hdl.encoder import Encoder
 from hdl.event_queue import EventQueue
 from hdl.if_bank import IfBank
@@ -24,9 +24,7 @@ from hdl.payloads import (
     token_layout,
     wgt_layout,
 )
-from hdl.ramp import RampControl
 from hdl.salient_queue import SalientQueue
-from hdl.tree import SignTree, node_count, tree_depth
 from spinteger.config import Config
 
 
@@ -90,7 +88,7 @@ class EncoderTop(wiring.Component):
 
 
 class ColumnTop(wiring.Component):
-    """Every column with its sign tree and ramp control, fed by a stream of leaves.
+    """The column bank, fed by a stream of leaves.
 
     A `leaf` word is one cycle's events as they leave the lanes: codes, signs, and whether they
     complete a step. The finished V of all columns leave as a stream.
@@ -111,43 +109,17 @@ class ColumnTop(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         cfg = self.cfg
-        leaf = self.leaf.payload
-        m.submodules.ramp = ramp = RampControl(cfg)
-        m.submodules.signs = signs = SignTree(cfg)
-        en = ~ramp.stall
-        snap, dt, tile_end = self.leaf.valid & leaf.snap, leaf.dt, leaf.tile_end
-        for stage in range(tree_depth(cfg)):
-            regs = [Signal(name=f"snap_{stage}"), Signal(cfg.level_bits, name=f"dt_{stage}"),
-                    Signal(name=f"tile_end_{stage}")]
-            with m.If(en):
-                m.d.sync += [reg.eq(now) for reg, now
-                             in zip(regs, (snap, dt, tile_end), strict=True)]
-            snap, dt, tile_end = regs
+        leaf, valid = self.leaf.payload, self.leaf.valid
+        m.submodules.columns = columns = ColumnBank(cfg)
+        wiring.connect(m, wiring.flipped(self.prod), columns.prod)
         m.d.comb += [
-            self.leaf.ready.eq(en), ramp.snap.eq(snap), ramp.dt.eq(dt),
-            ramp.tile_end.eq(tile_end),
-            ramp.prod_valid.eq(self.prod.valid), ramp.prod_last.eq(self.prod.payload.last),
-            self.prod.ready.eq(ramp.prod_ready), ramp.v_free.eq(~self.v.valid | self.v.ready),
-            signs.en.eq(en), signs.neg.eq(leaf.neg),
+            self.leaf.ready.eq(columns.en), columns.neg.eq(leaf.neg), columns.dt.eq(leaf.dt),
+            columns.snap.eq(valid & leaf.snap), columns.tile_end.eq(leaf.tile_end),
+            self.v.valid.eq(columns.psum.valid), columns.psum.ready.eq(self.v.ready),
+            self.v.payload.eq(columns.psum.payload.v),
         ]
-        with m.If(ramp.close):
-            m.d.sync += self.v.valid.eq(1)
-        with m.Elif(self.v.ready):
-            m.d.sync += self.v.valid.eq(0)
-        for number in range(cfg.cols):
-            m.submodules[f"column_{number}"] = column = Column(cfg)
-            m.d.comb += [column.wgt[lane].eq(Mux(self.leaf.valid, leaf.wgt[lane][number], 0))
-                         for lane in range(cfg.rows)]
-            m.d.comb += [
-                column.en.eq(en), column.snap.eq(snap), column.clear.eq(snap & tile_end),
-                column.prod.eq(self.prod.payload.prod[number]),
-                column.add_hold.eq(ramp.add_hold), column.add_prod.eq(ramp.add_prod),
-                column.close.eq(ramp.close), self.v.payload[number].eq(column.v),
-            ]
-            if cfg.signed:
-                m.d.comb += column.root_neg.eq(signs.root)
-                if node_count(cfg):
-                    m.d.comb += column.sub.eq(signs.sub)
+        m.d.comb += [columns.wgt[lane].eq(Mux(valid, leaf.wgt[lane].as_value(), 0))
+                     for lane in range(cfg.rows)]
         return m
 
 

@@ -236,3 +236,10 @@ def test_advice_works(given_changes):
             again = str(error)
             assert again.partition(": ")[0].split()[0] != complaint.split()[0] \
                 or again.partition(": ")[2].split()[:2] != advice.split()[:2], (message, again)
+
+
+@pytest.mark.parametrize("wrong", [{"rows": "16"}, {"rows": 4.0}, {"signed": "no"}, {"k": True}])
+def test_values_of_another_type_are_refused(wrong) -> None:
+    (name, value), = wrong.items()
+    with pytest.raises(ConfigError, match=f"--{name} .*{value}.*must be"):
+        Config(**wrong)

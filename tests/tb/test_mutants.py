@@ -65,7 +65,7 @@ MUTANTS = [
            "                m.d.sync += emit_seen.eq(rest)", "array", tests=("random_tokens",)),
     Mutant("lose_products", "integer_unit.py", "en.eq(~self.prod.valid | self.prod.ready)",
            "en.eq(1)", "integer_lane"),
-    Mutant("overwrite_waiting_sums", "array.py", "ramp.v_free.eq(~psum.valid)",
+    Mutant("overwrite_waiting_sums", "column_bank.py", "ramp.v_free.eq(~psum.valid)",
            "ramp.v_free.eq(1)", "array", tests=("random_tokens",)),
 ]
 

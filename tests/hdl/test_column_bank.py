@@ -1,0 +1,95 @@
+"""ColumnBank: leaves and products in, V of all columns out, with the tile's own labels."""
+
+import random
+
+import pytest
+import torch
+
+from golden.codes import Codes
+from golden.integrate import integer_lanes, ramp
+from hdl.column_bank import ColumnBank
+from spinteger.config import Config
+from tests.hdl.streams import get, put, simulate
+
+BASE = Config(rows=4, cols=3, k=12, depth=24, tiles=4, exp_max=1, frac_bits=4, theta_bits=12)
+CONFIGS = {"4x3": BASE, "unsigned": BASE.with_(window=15, signed=False),
+           "1x2": BASE.with_(rows=1, cols=2), "5x1": BASE.with_(rows=5, cols=1)}
+
+
+def leaves(cfg: Config, q: list[int], w: list[list[int]]) -> list[dict]:
+    """The leaf words of one tile: levels downwards, at most one event per lane and word."""
+    levels = sorted({abs(x) for x in q if 0 < abs(x) <= cfg.window}, reverse=True)
+    words = []
+    for level, below in zip(levels, [*levels[1:], 0], strict=False):
+        queues = [[k for k in range(lane, len(q), cfg.rows) if abs(q[k]) == level]
+                  for lane in range(cfg.rows)]
+        for step in range(max(map(len, queues))):
+            now = [queue[step] if step < len(queue) else None for queue in queues]
+            words.append({
+                "wgt": [[0] * cfg.cols if k is None else w[k] for k in now],
+                "neg": sum((k is not None and q[k] < 0) << lane for lane, k in enumerate(now)),
+                "snap": 0, "dt": level - below, "tile_end": 0})
+        words[-1]["snap"] = 1
+    if not words:
+        words = [{"wgt": [[0] * cfg.cols] * cfg.rows, "neg": 0, "snap": 1, "dt": 0,
+                  "tile_end": 0}]
+    words[-1]["tile_end"] = 1
+    return words
+
+
+@pytest.mark.parametrize("stall", [0.0, 0.5], ids=["free", "stalled"])
+@pytest.mark.parametrize("cfg", CONFIGS.values(), ids=list(CONFIGS))
+def test_sums_equal_the_golden_ramp(cfg: Config, stall: float) -> None:
+    rng = random.Random(f"{cfg}{stall}")
+    dut = ColumnBank(cfg)
+    low = -1 if cfg.signed else 0
+    tiles = []
+    for number in range(24):
+        q = [rng.choice([0, rng.randint(low * cfg.window, cfg.window), rng.randint(
+            low * cfg.sal_max, cfg.sal_max)]) if number else 0 for _ in range(cfg.k)]
+        tiles.append((q, [[rng.randint(-8, 7) for _ in range(cfg.cols)] for _ in q]))
+    want = []
+    for q, w in tiles:
+        codes = Codes(torch.tensor(q), torch.zeros(len(q), dtype=torch.int64))
+        want.append(ramp(codes, torch.tensor(w), cfg)[0].tolist())
+
+    async def send_leaves(ctx):
+        for number, (q, w) in enumerate(tiles):
+            for word in leaves(cfg, q, w):
+                ctx.set(dut.snap, 0)
+                while rng.random() < stall:      # a bubble: zero rows, no step
+                    for lane in range(cfg.rows):
+                        ctx.set(dut.wgt[lane], [0] * cfg.cols)
+                    await ctx.tick().until(dut.en)
+                for lane in range(cfg.rows):
+                    ctx.set(dut.wgt[lane], word["wgt"][lane])
+                ctx.set(dut.neg, word["neg"])
+                ctx.set(dut.dt, word["dt"])
+                ctx.set(dut.tile_end, word["tile_end"])
+                ctx.set(dut.fire.tile, number % cfg.tiles)
+                ctx.set(dut.snap, word["snap"])
+                await ctx.tick().until(dut.en)
+        ctx.set(dut.snap, 0)
+
+    async def send_products(ctx):
+        words = []
+        for q, w in tiles:
+            rows = []
+            for k in (k for k, x in enumerate(q) if abs(x) > cfg.window):
+                one = [0] * len(q)
+                one[k] = q[k]
+                codes = Codes(torch.tensor(one), torch.zeros(len(q), dtype=torch.int64))
+                rows.append(integer_lanes(codes, torch.tensor(w), cfg).tolist())
+            rows = rows or [[0] * cfg.cols]
+            words += [{"prod": row, "last": row is rows[-1]} for row in rows]
+        await put(ctx, dut.prod, words, rng, stall)
+
+    got = []
+
+    async def receive(ctx):
+        words = await get(ctx, dut.psum, lambda words: len(words) == len(tiles), rng, stall)
+        got.extend(words)
+
+    simulate(dut, send_leaves, send_products, receive)
+    assert [[word.v[c] for c in range(cfg.cols)] for word in got] == want
+    assert [word.fire.tile for word in got] == [n % cfg.tiles for n in range(len(tiles))]
