@@ -58,7 +58,7 @@ def test_part(part, cfg):
     assert unproven(gold_of(part(cfg)), to_verilog(part(cfg), "gate")) == ""
 
 
-@pytest.mark.parametrize("old, new", [("if (en)", "if (snap)"), ("psum <= ", "hold <= "),
+@pytest.mark.parametrize("old, new", [("if (en)", "if (snap)"), ("running <= ", "hold <= "),
                                       ("+ $signed(", "- $signed(")])
 def test_a_change_is_not_proven(old, new):
     verilog = to_verilog(Column(SMALL), "gate")
