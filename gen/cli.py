@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from amaranth.lib import wiring
+from rich.console import Console
 
 from gen import describe
 from gen.files import check_target, write_whole
@@ -80,7 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"gen: {error}", file=sys.stderr)
         return BAD_INPUT
     try:
-        verilog, side = generate(cfg, args.name)
+        with Console(stderr=True).status(f"generating {describe.options(cfg)}"):
+            verilog, side = generate(cfg, args.name)
         if args.json is not None:
             write_whole(Path(args.json), json.dumps(side, indent=2) + "\n")
         if args.output is not None:
