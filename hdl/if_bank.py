@@ -1,6 +1,6 @@
 """IF bank: drains a tile's finished sums and fires them against their thresholds."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -8,7 +8,14 @@ from amaranth.lib.wiring import In, Out
 from hdl.emitter import Emitter
 from hdl.fire_sar import SarFire
 from hdl.fire_staircase import StaircaseFire
-from hdl.payloads import OutKind, neuron_layout, out_layout, psum_layout, thr_layout
+from hdl.payloads import (
+    OutKind,
+    fire_layout,
+    neuron_layout,
+    out_layout,
+    psum_layout,
+    thr_layout,
+)
 from hdl.select import pick
 from spinteger.config import Config
 
@@ -32,91 +39,98 @@ class IfBank(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        cfg = self.cfg
-        m.submodules.thresholds = thresholds = Memory(shape=cfg.theta_bits, init=[],
-                                                      depth=1 << (cfg.tile_bits + cfg.col_bits))
-        write, read = thresholds.write_port(), thresholds.read_port()
-        thr = self.thr.payload
-        m.d.comb += [self.thr.ready.eq(1), write.en.eq(self.thr.valid),
-                     write.addr.eq(Cat(thr.column, thr.tile)), write.data.eq(thr.theta)]
+        picked = stream.Signature(self._picked_layout()).create(path=("picked",))
+        theta = self._drain(m, picked)
+        fired = stream.Signature(out_layout(self.cfg)).create(path=("fired",))
+        enter, free = self._fire(m, picked.payload, theta, fired)
 
-        # Drain: V by column, its threshold a cycle later, then |V|.
-        psum = self.psum.payload
-        column = Signal(cfg.col_bits)
-        at_end = Signal()
-        step = Signal()
-        picked_valid = Signal()
-        picked_free = Signal()
-        picked = Signal(data.StructLayout({"v": psum.v[0].shape(), "column": cfg.col_bits,
-                                           "end": 1, "fire": psum.fire.shape()}))
-        columns = [psum.v[n] for n in range(cfg.cols)]
-        m.d.comb += [
-            at_end.eq(column == cfg.cols - 1),
-            step.eq(self.psum.valid & picked_free),
-            self.psum.ready.eq(picked_free & at_end),
-            read.addr.eq(Cat(column, psum.fire.tile)), read.en.eq(step),
-        ]
-        with m.If(picked_free):
-            m.d.sync += picked_valid.eq(step)
-        with m.If(step):
-            m.d.sync += [picked.v.eq(pick(columns, column)), picked.column.eq(column),
-                         picked.end.eq(at_end), picked.fire.eq(psum.fire),
-                         column.eq(column + 1)]
-            with m.If(at_end):
-                m.d.sync += column.eq(0)
-
-        # Raw words, and END after them, wait for the fired tiles before them.
-        neuron_free = Signal()
-        neuron_valid = Signal()
-        neuron = Signal(neuron_layout(cfg))
+        # A raw tile's words, and END after them, wait for the fired tiles before them.
+        raw = picked.payload.fire.raw
         in_fire = Signal(8)               # fired tiles not yet ended
         raw_end = Signal()
         end_last = Signal()
         raw_now = Signal()
-        fire_out = stream.Signature(out_layout(cfg)).create(path=("fire_out",))
-        is_end = fire_out.payload.kind == OutKind.END
-        m.d.comb += raw_now.eq(((picked_valid & picked.fire.raw) | raw_end) & (in_fire == 0))
-        enters = neuron_free & picked_valid & ~picked.fire.raw & ~raw_end
-        leaves = fire_out.valid & fire_out.ready & is_end
-        m.d.sync += in_fire.eq(in_fire + (enters & picked.end) - leaves)
-        with m.If(raw_now):
-            m.d.comb += self.out.valid.eq(1)
-            with m.If(raw_end):
-                m.d.comb += [self.out.payload.kind.eq(OutKind.END),
-                             self.out.payload.last.eq(end_last)]
-                with m.If(self.out.ready):
-                    m.d.sync += raw_end.eq(0)
-            with m.Else():
-                m.d.comb += [self.out.payload.kind.eq(OutKind.RAW),
-                             self.out.payload.column.eq(picked.column),
-                             self.out.payload.data.eq(picked.v)]
-                with m.If(self.out.ready & picked.end):
-                    m.d.sync += [raw_end.eq(1), end_last.eq(picked.fire.last)]
+        out = self.out.payload
+        leave = fired.valid & fired.ready & (fired.payload.kind == OutKind.END)
+        m.d.comb += [
+            raw_now.eq(((picked.valid & raw) | raw_end) & (in_fire == 0)),
+            enter.eq(free & picked.valid & ~raw & ~raw_end),
+            picked.ready.eq(enter | (raw & raw_now & ~raw_end & self.out.ready)),
+        ]
+        m.d.sync += in_fire.eq(in_fire + (enter & picked.payload.end) - leave)
+        with m.If(~raw_now):
+            m.d.comb += [self.out.valid.eq(fired.valid), fired.ready.eq(self.out.ready),
+                         out.eq(fired.payload)]
+        with m.Elif(raw_end):
+            m.d.comb += [self.out.valid.eq(1), out.kind.eq(OutKind.END), out.last.eq(end_last)]
+            with m.If(self.out.ready):
+                m.d.sync += raw_end.eq(0)
         with m.Else():
-            m.d.comb += [self.out.valid.eq(fire_out.valid), fire_out.ready.eq(self.out.ready),
-                         self.out.payload.eq(fire_out.payload)]
-        m.d.comb += picked_free.eq(
-            ~picked_valid | enters
-            | (picked.fire.raw & raw_now & ~raw_end & self.out.ready))
+            m.d.comb += [self.out.valid.eq(1), out.kind.eq(OutKind.RAW),
+                         out.column.eq(picked.payload.column), out.data.eq(picked.payload.v)]
+            with m.If(self.out.ready & picked.payload.end):
+                m.d.sync += [raw_end.eq(1), end_last.eq(picked.payload.fire.last)]
+        return m
 
-        # Fire.
-        fire = SarFire(cfg) if cfg.fire == "sar" else StaircaseFire(cfg)
-        m.submodules.fire = fire
+    def _picked_layout(self):
+        """One column's V, picked from the tile's."""
+        return data.StructLayout({"v": signed(self.cfg.v_bits), "column": self.cfg.col_bits,
+                                  "end": 1, "fire": fire_layout(self.cfg)})
+
+    def _drain(self, m, picked):
+        """Pick V column by column into `picked`; returns theta, read beside it."""
+        cfg = self.cfg
+        m.submodules.thresholds = thresholds = Memory(shape=cfg.theta_bits, init=[],
+                                                      depth=1 << (cfg.tile_bits + cfg.col_bits))
+        write = thresholds.write_port()
+        read = thresholds.read_port()
+        thr = self.thr.payload
+        m.d.comb += [self.thr.ready.eq(1), write.en.eq(self.thr.valid),
+                     write.addr.eq(Cat(thr.column, thr.tile)), write.data.eq(thr.theta)]
+
+        psum, here = self.psum.payload, picked.payload
+        column = Signal(cfg.col_bits)
+        at_end = Signal()
+        step = Signal()
+        free = Signal()
+        m.d.comb += [
+            free.eq(~picked.valid | picked.ready),
+            at_end.eq(column == cfg.cols - 1),
+            step.eq(self.psum.valid & free),
+            self.psum.ready.eq(free & at_end),
+            read.addr.eq(Cat(column, psum.fire.tile)), read.en.eq(step),
+        ]
+        with m.If(free):
+            m.d.sync += picked.valid.eq(step)
+        with m.If(step):
+            columns = [psum.v[n] for n in range(cfg.cols)]
+            m.d.sync += [here.v.eq(pick(columns, column)), here.column.eq(column),
+                         here.end.eq(at_end), here.fire.eq(psum.fire), column.eq(column + 1)]
+            with m.If(at_end):
+                m.d.sync += column.eq(0)
+        return read.data
+
+    def _fire(self, m, picked, theta, fired):
+        """The firing order, its words on `fired`; returns (take `picked` now, there is room)."""
+        cfg = self.cfg
+        enter = Signal()
+        free = Signal()
+        neuron = Signal(neuron_layout(cfg))
+        neuron_valid = Signal()
+        m.submodules.fire = fire = SarFire(cfg) if cfg.fire == "sar" else StaircaseFire(cfg)
         m.d.comb += [fire.neuron.valid.eq(neuron_valid), fire.neuron.payload.eq(neuron),
-                     neuron_free.eq(~neuron_valid | fire.neuron.ready)]
-        with m.If(neuron_free):
+                     free.eq(~neuron_valid | fire.neuron.ready)]
+        with m.If(free):
             m.d.sync += [
-                neuron_valid.eq(enters), neuron.mag.eq(abs(picked.v)),
-                neuron.neg.eq(picked.v < 0), neuron.theta.eq(read.data),
-                neuron.column.eq(picked.column), neuron.end.eq(picked.end),
-                neuron.fire.eq(picked.fire),
+                neuron_valid.eq(enter), neuron.mag.eq(abs(picked.v)), neuron.neg.eq(picked.v < 0),
+                neuron.theta.eq(theta), neuron.column.eq(picked.column),
+                neuron.end.eq(picked.end), neuron.fire.eq(picked.fire),
             ]
-        if cfg.fire == "sar":
+        words = fire.out if cfg.fire == "staircase" else None
+        if words is None:
             m.submodules.emitter = emitter = Emitter(cfg)
             wiring.connect(m, fire.fired, emitter.fired)
-            last_stage = emitter.out
-        else:
-            last_stage = fire.out
-        m.d.comb += [fire_out.valid.eq(last_stage.valid), fire_out.payload.eq(last_stage.payload),
-                     last_stage.ready.eq(fire_out.ready)]
-        return m
+            words = emitter.out
+        m.d.comb += [fired.valid.eq(words.valid), fired.payload.eq(words.payload),
+                     words.ready.eq(fired.ready)]
+        return enter, free
