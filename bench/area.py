@@ -34,17 +34,15 @@ GLUE = "control pipeline, ports"
 def by_block(synthesis: Synthesis) -> dict[str, Cells]:
     """Cells of each block; their sum is the whole array.
 
-    The column data path is the columns (tree, S, V) with the sign tree and the ramp control
-    they share. Gating an idle lane is the reset of its output register: no LUT.
+    The column data path is the column bank: tree, S, V, and the control that columns share.
+    Gating an idle lane is the reset of its output register: no LUT.
     """
     blocks: dict[str, Cells] = {}
     for module, count in synthesis.children().items():
         stem = module.removeprefix(f"{synthesis.top}_")
         matches = [name for name in BLOCKS if stem == name or stem.startswith(f"{name}_")]
         block = BLOCKS[max(matches, key=len)] if matches else GLUE
-        cells = synthesis.cells(module)
-        total = Cells(*(count * getattr(cells, name) for name in cells.__dataclass_fields__))
-        blocks[block] = blocks.get(block, Cells()) + total
+        blocks[block] = blocks.get(block, Cells()) + synthesis.cells(module) * count
     blocks[GLUE] = blocks.get(GLUE, Cells()) + synthesis.glue()
     return blocks
 

@@ -93,6 +93,9 @@ class Cells:
         return Cells(*(getattr(self, name) + getattr(other, name)
                        for name in self.__dataclass_fields__))
 
+    def __mul__(self, count: int) -> Cells:
+        return Cells(*(getattr(self, name) * count for name in self.__dataclass_fields__))
+
 
 _TYPES = {"LUT4": "lut4", "CCU2C": "ccu2c", "TRELLIS_FF": "ff", "DP16KD": "ebr",
           "MULT18X18D": "dsp", "TRELLIS_DPR16X4": "dpr16x4"}
@@ -112,9 +115,7 @@ class Synthesis:
         total = Cells()
         for kind, count in self.modules[module].items():
             if kind in self.modules:
-                below = self.cells(kind)
-                total = total + Cells(*(count * getattr(below, name)
-                                        for name in below.__dataclass_fields__))
+                total = total + self.cells(kind) * count
             elif kind in _TYPES:
                 total = total + Cells(**{_TYPES[kind]: count})
             elif kind not in _FREE:

@@ -84,7 +84,7 @@ class SarFire(wiring.Component):
         """At most M, nothing up to the silence level, nothing negative if unsigned."""
         cfg = self.cfg
         fire = info.fire
-        limit = Mux(fire.spikes_only, cfg.window, max(cfg.level_max, cfg.window))
+        limit = Mux(fire.spikes_only, cfg.window, cfg.level_max)
         clamped = Signal(cfg.out_level_bits)
         m.d.comb += clamped.eq(Mux(level > limit, limit, level))
         out = self.fired.payload

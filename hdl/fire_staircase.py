@@ -32,7 +32,7 @@ class StaircaseFire(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         cfg = self.cfg
-        top = max(cfg.level_max, cfg.window)
+        top = cfg.level_max
         d_bits = max(cfg.v_bits - 1 + cfg.frac_bits + 1,
                      cfg.theta_bits + top.bit_length() + 1) + 2
         neuron = self.neuron.payload

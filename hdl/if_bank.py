@@ -117,7 +117,14 @@ class IfBank(wiring.Component):
         free = Signal()
         neuron = Signal(neuron_layout(cfg))
         neuron_valid = Signal()
-        m.submodules.fire = fire = SarFire(cfg) if cfg.fire == "sar" else StaircaseFire(cfg)
+        if cfg.fire == "sar":
+            m.submodules.fire = fire = SarFire(cfg)
+            m.submodules.emitter = emitter = Emitter(cfg)
+            wiring.connect(m, fire.fired, emitter.fired)
+            words = emitter.out
+        else:
+            m.submodules.fire = fire = StaircaseFire(cfg)
+            words = fire.out
         m.d.comb += [fire.neuron.valid.eq(neuron_valid), fire.neuron.payload.eq(neuron),
                      free.eq(~neuron_valid | fire.neuron.ready)]
         with m.If(free):
@@ -126,11 +133,6 @@ class IfBank(wiring.Component):
                 neuron.theta.eq(theta), neuron.column.eq(picked.column),
                 neuron.end.eq(picked.end), neuron.fire.eq(picked.fire),
             ]
-        words = fire.out if cfg.fire == "staircase" else None
-        if words is None:
-            m.submodules.emitter = emitter = Emitter(cfg)
-            wiring.connect(m, fire.fired, emitter.fired)
-            words = emitter.out
         m.d.comb += [fired.valid.eq(words.valid), fired.payload.eq(words.payload),
                      words.ready.eq(fired.ready)]
         return enter, free

@@ -46,7 +46,7 @@ class LayerRow:
 
 def _row(name: str, simulator: str, cfg: Config, result: dict[str, Any]) -> LayerRow:
     k, n, tokens = result["k"], result["n"], result["tokens"]
-    tiles = -(-n // cfg.cols)
+    tiles = cfg.col_tiles(n)
     inputs = k * tokens
     return LayerRow(
         layer=name, simulator=simulator, k=k, n=n, tokens=tokens,
@@ -58,7 +58,7 @@ def _row(name: str, simulator: str, cfg: Config, result: dict[str, Any]) -> Laye
 
 
 def simulate(simulator: str, cfg: Config, arrays: dict[str, Any],
-              unsigned: bool = False) -> list[dict[str, Any]]:
+             unsigned: bool = False) -> list[dict[str, Any]]:
     """Run the layer bench on a job. Mismatches are results; anything else that fails raises."""
     with tempfile.TemporaryDirectory(prefix="spinteger-") as folder:
         job = Path(folder) / "job.npz"

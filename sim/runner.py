@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -138,11 +139,10 @@ def _python_env() -> dict[str, str]:
 def _build(verilog: str, simulator: str, waves: bool) -> tuple[Path, bool]:
     """The build folder of this Verilog on this simulator, and whether it was built just now."""
     runner = _runner(simulator)
-    version = tools.versions()[simulator]
     args = runner.spinteger_args
     # A Verilator model is linked with cocotb's libraries in this very environment.
-    parts = [verilog, PORTS_PUBLIC, simulator, version, tools.versions()["cocotb"], sys.prefix,
-             str(waves), *args]
+    parts = [verilog, PORTS_PUBLIC, simulator, tools.find(simulator).version,
+             version("cocotb"), sys.prefix, str(waves), *args]
     key = hashlib.sha256("\0".join(parts).encode())
     folder = cache_dir() / f"{simulator}-{key.hexdigest()[:20]}"
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -101,7 +101,7 @@ def wgt_words(cfg: Config, w: Ints) -> list[int]:
     Missing inputs of the last row and columns of the last tile are zero weights.
     """
     k, n = w.shape
-    rows, tiles = cfg.tile_rows(k), -(-n // cfg.cols)
+    rows, tiles = cfg.tile_rows(k), cfg.col_tiles(n)
     padded = np.zeros((rows * cfg.rows, tiles * cfg.cols), np.int64)
     padded[:k, :n] = w
     per_tile = padded.reshape(rows, cfg.rows, tiles, cfg.cols).transpose(2, 0, 1, 3)
@@ -188,7 +188,7 @@ def _signed(value: int, bits: int) -> int:
 
 def psums(cfg: Config, tiles: Sequence[Tile], n: int) -> Ints:
     """V [T, n] of tokens run raw. Raises `WordError` when a column is missing or doubled up."""
-    per_token = -(-n // cfg.cols)
+    per_token = cfg.col_tiles(n)
     out = np.zeros((len(tiles) // per_token, per_token * cfg.cols), np.int64)
     for index, tile in enumerate(tiles):
         if sorted(tile.raw) != list(range(cfg.cols)):
@@ -204,7 +204,7 @@ def codes(cfg: Config, tiles: Sequence[Tile], n: int) -> tuple[Ints, Ints]:
 
     Raises `WordError` when spikes are out of time order or a column fires twice.
     """
-    per_token = -(-n // cfg.cols)
+    per_token = cfg.col_tiles(n)
     q = np.zeros((len(tiles) // per_token, per_token * cfg.cols), np.int64)
     e = np.zeros_like(q)
     for index, tile in enumerate(tiles):

@@ -7,7 +7,6 @@ Symbols (w, x, S, V, theta, L, E, f) are those of the numeric contract, docs/num
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from typing import Any
@@ -79,7 +78,7 @@ class Config:
     @property
     def rows_k(self) -> int:
         """Weight rows of one column tile at the largest K: input k sits in row k // R."""
-        return -(-self.k // self.rows)
+        return self.tile_rows(self.k)
 
     @property
     def bank_depth(self) -> int:
@@ -160,7 +159,7 @@ class Config:
     @property
     def v_bits(self) -> int:
         """Bits of V: |V| <= K * |w|max * the largest |x|, which is a salient one, 2^(7+E)."""
-        x_max = max(self.window, 1 << (self.sal_bits - 1 + self.exp_max))
+        x_max = 1 << (self.sal_bits - 1 + self.exp_max)
         return (self.rows * self.rows_k * self.wgt_max * x_max).bit_length() + 1
 
     @property
@@ -170,8 +169,8 @@ class Config:
 
     @property
     def out_level_bits(self) -> int:
-        """Bits of a fired level 0..M, M >= L."""
-        return max(self.level_max, self.window).bit_length()
+        """Bits of a fired level 0..M; M >= L because a salient q reaches past the window."""
+        return self.level_max.bit_length()
 
     # -- checks --------------------------------------------------------------------------------
 
@@ -237,7 +236,11 @@ class Config:
 
     def tile_rows(self, k: int) -> int:
         """Bank rows that one column tile of K = `k` inputs takes: ceil(k / R)."""
-        return math.ceil(k / self.rows)
+        return -(-k // self.rows)
+
+    def col_tiles(self, n: int) -> int:
+        """Column tiles that N = `n` outputs take: ceil(N / C)."""
+        return -(-n // self.cols)
 
     def tiles_resident(self, k: int) -> int:
         """Column tiles of K = `k` that fit the banks at once."""

@@ -74,7 +74,7 @@ class ArrayBench(Bench):
 
     async def run(self, q, e, n: int, **options) -> list[words.Tile]:
         """Send tokens q, e [tokens, k]; the tiles that come back for n outputs."""
-        cfg, tiles = self.cfg, -(-n // self.cfg.cols)
+        cfg, tiles = self.cfg, self.cfg.col_tiles(n)
         self.dut.run.value = words.run_word(cfg, q.shape[1], tiles, **options)
         self.sending = cocotb.start_soon(self.sources["act"].send(words.act_words(cfg, q, e)))
         ends = [0, 0]        # words looked at, ENDs among them

@@ -11,8 +11,10 @@ from typing import Any
 
 import cocotb
 import numpy as np
+import torch
 from cocotb.utils import get_sim_time
 
+from golden.codes import Codes, is_salient, is_spike
 from sim import words
 from sim.words import Ints
 from tb.bench import PERIOD_NS
@@ -74,13 +76,14 @@ async def layers(dut):
         w, theta = arrays[f"w{index}"], arrays.get(f"theta{index}")
         run = LayerRun(bench, w, theta)
         v, fired = await run.forward(q, e, **options)
+        codes = Codes(torch.tensor(q), torch.tensor(e))
         want_v, want_q, want_e = golden(bench.cfg, w, theta, q, e, **options)
         wrong_levels = 0 if fired is None else int(
             ((fired[0] != want_q) | (fired[1] != want_e)).sum())
         results.append({
             "k": w.shape[0], "n": w.shape[1], "tokens": len(q),
-            "spikes": int(((np.abs(q) <= bench.cfg.window) & (q != 0) & (e == 0)).sum()),
-            "salients": int(((np.abs(q) > bench.cfg.window) | (e > 0)).sum()),
+            "spikes": int(is_spike(codes, bench.cfg).sum()),
+            "salients": int(is_salient(codes, bench.cfg).sum()),
             "cycles": run.cycles or run.raw_cycles, "raw_cycles": run.raw_cycles,
             "load_cycles": run.load_cycles,
             "mismatches_v": int((v != want_v).sum()), "mismatches_levels": wrong_levels,
