@@ -65,7 +65,7 @@ def drop_fields(module: Module) -> None:
     fields = {name for name in module.wires if re.search(r"[.\[]", name)}
     module.wires = {name: wire for name, wire in module.wires.items() if name not in fields}
     module.connects = [(lhs, rhs) for lhs, rhs in module.connects
-                       if not (isinstance(lhs[0], tuple) and lhs[0][0] in fields)]
+                       if lhs and not (isinstance(lhs[0], tuple) and lhs[0][0] in fields)]
 
 
 def _skip_anonymous(module: Module) -> None:

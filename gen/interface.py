@@ -34,7 +34,7 @@ class _Restore:
     def run(self) -> None:
         sources: dict[str, Bits] = {
             bits[0][0]: source for bits, source in self.child.connects
-            if isinstance(bits[0], tuple) and bits == self.child.wires[bits[0][0]].bits}
+            if bits and isinstance(bits[0], tuple) and bits == self.child.wires[bits[0][0]].bits}
         # A spare output repeats something that has a name inside: see that as the output.
         exported: dict[Bit, Bit] = {
             bit: target for port in sorted(self.spare & set(sources))

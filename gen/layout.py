@@ -16,6 +16,7 @@ from gen.registers import NAME, TYPE, fold_next_values, name_read_registers, sha
 _PORT = re.compile(rf"  (?P<dir>input|output|inout)(?P<type>{TYPE}) (?P<name>{NAME});")
 _TRIGGER = re.compile(r"  reg (?P<name>\\\S+)  = 0;")
 _WORD = re.compile(rf"    (?P<mem>{NAME})\[(?P<index>\d+)\] = (?P<value>\d+'h\w+);")
+_CONSTANT = re.compile(rf"^  always @\*\n(    {NAME}(?:\[[\d:]+\])? = \d+'h\w+;)$", re.M)
 #: A change at time 0 wakes every `always @*`; without one Icarus leaves X until an input moves.
 _KICK = """  // Simulators run an `always @*` only when an input changes: this one does, at time 0.
   reg {name} = 1'b0;
@@ -132,6 +133,8 @@ def _time_zero(lines: list[str]) -> list[str]:
     while re.search(rf"\b{name}\b", text):
         name += "_"
     text = text.replace(found[0], _KICK.format(name=name))
+    # Constant bits of a signal whose other bits are not: nothing would ever wake these.
+    text = _CONSTANT.sub(rf"  always @* begin\n    if ({name}) begin end\n\1\n  end", text)
     return text.replace(f"({found['name']} )", f"({name})").split("\n")
 
 

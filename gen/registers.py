@@ -104,7 +104,11 @@ def _block(key: tuple[str, ...], places: list[list[str]]) -> list[str]:
     lines: list[str] = []
     for condition, place in zip(key, places, strict=False):
         # Stable, so a register that is written twice is still written last what came last.
-        lines += [condition, *sorted(place, key=_natural)]
+        place = sorted(place, key=_natural)
+        if condition.endswith(":") and len(place) > 1:      # a case label takes one statement
+            indent = " " * (len(condition) - len(condition.lstrip()) + 2)
+            place = [f"{indent}begin", *place, f"{indent}end"]
+        lines += [condition, *place]
     return [*lines, "  end"]
 
 

@@ -13,7 +13,7 @@ in about two seconds, then quantised:
   that a layer fires are the next layer's input codes as they stand: its s_a is that s_y.
 
 `CONFIG`: window 15 and unsigned, as ReLU outputs are; E = 0, because no level comes near 127 steps
-(V then needs few bits); K up to 96. Every number is static and seeded. Training runs in float, so
+(V then needs few bits); K up to 96, and room for a whole layer in a weight slot. Every number is static and seeded. Training runs in float, so
 another CPU or torch may round differently and give slightly different weights; the cache keeps
 one result per machine.
 """
@@ -40,7 +40,7 @@ from golden.codes import Codes
 from golden.layer import HybridLayer, LayerResult
 from spinteger.config import Config
 
-CONFIG = Config(window=15, signed=False, exp_max=0, k=96)
+CONFIG = Config(window=15, signed=False, exp_max=0, k=96, depth=256)
 SIZES = (64, 96, 48, 10)
 TEST = 360
 EPOCHS = 40

@@ -124,10 +124,17 @@ class Llama:
         v = split("attn_v", self.kv_heads)
         group = self.heads // self.kv_heads
         k, v = k.repeat_interleave(group, 0), v.repeat_interleave(group, 0)
+        out = self.attend(blk, q, k, v)
+        return self._linear(f"{blk}.attn_output", out.transpose(0, 1).flatten(1))
+
+    def attend(self, blk: str, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """softmax(q k^T / sqrt(d)) v, causal, of q, k, v [heads, T, head_dim]: the same shape.
+
+        `blk` names the block ("blk.3"), for subclasses that look in or compute it another way.
+        """
         score = q @ k.transpose(1, 2) / math.sqrt(self.head_dim)
         future = torch.ones(score.shape[-2:], dtype=torch.bool).triu(1)
-        out = score.masked_fill(future, -math.inf).softmax(-1) @ v
-        return self._linear(f"{blk}.attn_output", out.transpose(0, 1).flatten(1))
+        return score.masked_fill(future, -math.inf).softmax(-1) @ v
 
     def _mlp(self, blk: str, x: Tensor) -> Tensor:
         """SiLU-gated MLP of x [T, dim]: [T, dim]."""

@@ -1,138 +1,208 @@
-"""The hybrid array: encoder, spike lanes, columns, integer lanes and IF bank, wired together."""
+"""The hybrid array: encoder, trains, spike lanes, columns, integer lanes and IF bank, wired up."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hdl.act_arbiter import ActArbiter
 from hdl.column_bank import ColumnBank
 from hdl.encoder import Encoder
 from hdl.event_queue import EventQueue
 from hdl.if_bank import IfBank
 from hdl.integer_unit import IntegerUnit
-from hdl.lane import LANE_LATENCY, SpikeLane
+from hdl.lane import LANE_LATENCY
 from hdl.payloads import (
     act_layout,
+    activity_layout,
     fire_layout,
     out_layout,
     run_layout,
     thr_layout,
     wgt_layout,
 )
-from hdl.salient_queue import SalientQueue
-from hdl.sequencer import Sequencer
+from hdl.player import Player
+from hdl.recorder import Recorder
+from hdl.salient_list import SalientList
+from hdl.trains import Trains
+from hdl.walk import Walk
+from hdl.weight_bank import WeightBank
 from spinteger.config import Config
 
 
 class HybridArray(wiring.Component):
-    """R spike lanes x C columns with integer lanes beside them: one matrix-vector product.
+    """R spike lanes x C columns with integer lanes beside them: matrix-vector products.
 
-    Load weight rows (`wgt`) and thresholds (`thr`), then send tokens (`act`); for each token
-    and column tile the output brings spikes in time order and salient integers, or raw V,
-    ended by an END word. Weights stay until overwritten; a weight row waits while the integer
-    lanes read. Writing rows or thresholds that a running token uses is the sender's mistake.
+    Tokens are encoded once into one of two activation buffers. A run takes all tokens of a
+    buffer through all tiles of a weight slot; results leave as output words, or as codes
+    into the other buffer. Runs are executed in order, two in flight. Loading what a run in
+    flight uses is the sender's mistake (the dispatcher never does).
 
     Cycles per token and tile, once the pipeline is full: the largest of
-      - the sum over time steps with events of max(events of the fullest lane, time steps since
-        the step before), the spike lanes' time;
+      - the token's train words (with extra ones where a time step is longer than its events);
       - the highest level + the longest salient list (at least 1), the time of V's adder;
-      - C + 1, the IF bank's;
-      - and once per token, not tile, ceil(K/R) + 1, the encoder's.
-    A lone first tile takes 9 + ceil(log2 R) + C cycles more, from last code in to END, raw.
+      - C, the IF bank's (one more with chained outputs).
+    Encoding takes ceil(K/G) + 1 cycles per token, beside all that.
     """
 
     def __init__(self, cfg: Config):
         self.cfg = cfg
         super().__init__({
             "wgt": In(stream.Signature(wgt_layout(cfg))),    #: weight rows to store
-            "thr": In(stream.Signature(thr_layout(cfg))),    #: thresholds to store
-            "act": In(stream.Signature(act_layout(cfg))),    #: tokens: R codes per word
-            "run": In(run_layout(cfg)),       #: how to run a token; sampled with its last word
+            "thr": In(stream.Signature(thr_layout(cfg))),    #: thresholds and scales to store
+            "act": In(stream.Signature(act_layout(cfg))),    #: tokens: a row of G codes per word
+            "open": In(2),                    #: forget buffer 0, 1: it is filled anew
+            "run": In(stream.Signature(run_layout(cfg))),    #: runs, checked
             "out": Out(stream.Signature(out_layout(cfg))),   #: output words
-            "overflow": Out(1),               #: a token was longer than K; sticky until reset
+            "run_done": Out(1),               #: the oldest run is complete
+            "run_dropped": Out(1),            #: ... it was abandoned, its buffer having failed
+            "run_overflow": Out(1),           #: ... one of its sums overflowed
+            "encoding": Out(2),               #: a token of buffer 0, 1 is being encoded
+            "bad": Out(2),                    #: buffer gets no more tokens until `open`
+            "full": Out(2),                   #: ... because one did not fit
+            "activity": Out(activity_layout(cfg)),    #: for the counters
         })
 
     def elaborate(self, platform):
         m = Module()
         cfg = self.cfg
-        en = Signal()                          # spike pipeline: every stage, or none, moves
+        m.submodules.if_bank = if_bank = IfBank(cfg)
+        m.submodules.trains = trains = Trains(cfg)
+        lists = []
+        for number in range(cfg.int_lanes):
+            m.submodules[f"salient_list_{number}"] = salient_list = SalientList(cfg)
+            lists.append(salient_list)
+        encoder = self._encode(m, if_bank, trains, lists)
+        spike_walk, integer_walk, alive = self._runs(m, if_bank, trains)
 
-        m.submodules.encoder = encoder = Encoder(cfg)
-        wiring.connect(m, wiring.flipped(self.act), encoder.act)
-        m.d.comb += [encoder.run.eq(self.run), self.overflow.eq(encoder.overflow)]
-        m.submodules.sequencer = sequencer = Sequencer(cfg)
-        wiring.connect(m, encoder.token, sequencer.token)
-        m.d.comb += [sequencer.en.eq(en), encoder.spikes_done.eq(sequencer.done)]
-
-        # Spike lanes: event queue, then weight bank.
-        queues, lanes = [], []
-        for number in range(cfg.rows):
-            m.submodules[f"event_queue_{number}"] = queue = EventQueue(cfg)
-            m.submodules[f"lane_{number}"] = lane = SpikeLane(cfg)
-            push = encoder.push[number]
-            m.d.comb += [
-                queue.push.eq(push.valid), queue.push_level.eq(push.level),
-                queue.push_neg.eq(push.neg), queue.push_row.eq(encoder.push_row),
-                queue.push_buf.eq(encoder.push_buf), queue.forget.eq(sequencer.done),
-                queue.en.eq(en), queue.load.eq(sequencer.load),
-                queue.load_buf.eq(sequencer.load_buf), queue.load_level.eq(sequencer.load_level),
-                lane.en.eq(en), lane.valid.eq(queue.valid), lane.row.eq(queue.row),
-                lane.neg.eq(queue.neg), lane.base.eq(sequencer.base),
-            ]
-            queues.append(queue)
-            lanes.append(lane)
-        m.d.comb += sequencer.lanes_last.eq(Cat(queue.last for queue in queues).all())
-
-        # Step control travels beside the events, from a step's last pop to its weight rows.
-        step = sequencer.step
-        control = (sequencer.snap, step.tile_end, step.dt, step.fire)
-        for stage in range(1 + LANE_LATENCY):
+        # Spikes: train word -> weight rows -> columns.
+        m.submodules.player = player = Player(cfg)
+        m.submodules.weight_bank = banks = WeightBank(cfg)
+        m.submodules.column_bank = columns = ColumnBank(cfg)
+        en = columns.en                        # every stage of the spike pipeline, or none, moves
+        wiring.connect(m, spike_walk.visit, player.visit)
+        wiring.connect(m, wiring.flipped(self.wgt), banks.wgt)
+        m.d.comb += [
+            player.en.eq(en), player.buf.eq(spike_walk.run.payload.buf),
+            trains.en.eq(player.read), trains.buf.eq(player.read_buf),
+            trains.addr.eq(player.addr), player.word.eq(trains.played),
+            banks.en.eq(en), banks.event.eq(player.event), banks.base.eq(player.base),
+            columns.neg.eq(banks.neg), columns.wgt.eq(banks.codes),
+        ]
+        control = (player.snap, player.tile_end, player.dt, player.fire)
+        for stage in range(LANE_LATENCY):      # step control travels beside the weight rows
             here = (Signal(name=f"snap_{stage}"), Signal(name=f"tile_end_{stage}"),
                     Signal(cfg.level_bits, name=f"dt_{stage}"),
                     Signal(fire_layout(cfg), name=f"fire_{stage}"))
             with m.If(en):
                 m.d.sync += [reg.eq(source) for reg, source in zip(here, control, strict=True)]
             control = here
-
-        m.submodules.column_bank = columns = ColumnBank(cfg)
-        integer_unit = self._integer_lanes(m, encoder, lanes)
-        wiring.connect(m, integer_unit.prod, columns.prod)
-        m.d.comb += [en.eq(columns.en), columns.neg.eq(Cat(lane.wgt_neg for lane in lanes))]
-        m.d.comb += [columns.wgt[number].eq(lane.wgt) for number, lane in enumerate(lanes)]
         m.d.comb += [port.eq(value) for port, value in zip(
             (columns.snap, columns.tile_end, columns.dt, columns.fire), control, strict=True)]
 
-        m.submodules.if_bank = if_bank = IfBank(cfg)
+        # Salient integers: list entry -> weight row -> products.
+        m.submodules.integer_unit = unit = IntegerUnit(cfg)
+        wiring.connect(m, integer_walk.visit, unit.visit)
+        wiring.connect(m, unit.prod, columns.prod)
+        m.d.comb += [banks.read.eq(unit.read), banks.addr.eq(unit.addr), unit.rows.eq(banks.rows)]
+        for number, salient_list in enumerate(lists):
+            m.d.comb += [salient_list.en.eq(unit.place_en), salient_list.place.eq(unit.place),
+                         salient_list.buf.eq(integer_walk.run.payload.buf),
+                         unit.entry[number].eq(salient_list.entry)]
+
         wiring.connect(m, columns.psum, if_bank.psum)
         wiring.connect(m, wiring.flipped(self.thr), if_bank.thr)
         wiring.connect(m, if_bank.out, wiring.flipped(self.out))
+
+        event_bits = [player.event[lane].valid for lane in range(cfg.rows)]
+        activity = self.activity
+        m.d.comb += [
+            activity.play.eq(en & player.valid),
+            activity.ramp.eq(columns.waits.ramp), activity.integer.eq(columns.waits.integer),
+            activity.firing.eq(columns.waits.firing),
+            activity.await_acts.eq(en & ~player.valid & spike_walk.waits),
+            activity.draining.eq(en & ~player.valid & ~spike_walk.waits & alive.any()),
+            activity.blocked.eq(self.out.valid & ~self.out.ready),
+            activity.events.eq(Mux(activity.play, sum(event_bits[1:], event_bits[0]), 0)),
+            activity.salients.eq(unit.entries),
+            activity.silent.eq(encoder.silent), activity.spiking.eq(encoder.spiking),
+            activity.salient_inputs.eq(encoder.salient), activity.token.eq(trains.recorded),
+            activity.tile.eq(columns.psum.valid & columns.psum.ready
+                             & ~columns.psum.payload.fire.drop),
+        ]
         return m
 
-    def _integer_lanes(self, m, encoder, lanes):
-        """The integer unit with its lists, and the banks' second ports, shared with loading."""
+    def _encode(self, m, if_bank, trains, lists):
+        """Tokens, loaded or chained, into trains and salient lists."""
         cfg = self.cfg
-        m.submodules.integer_unit = unit = IntegerUnit(cfg)
-        wiring.connect(m, encoder.salients, unit.token)
-        for group in range(cfg.int_lanes):
-            m.submodules[f"salient_queue_{group}"] = queue = SalientQueue(cfg)
+        m.submodules.act_arbiter = arbiter = ActArbiter(cfg)
+        m.submodules.encoder = encoder = Encoder(cfg)
+        m.submodules.recorder = recorder = Recorder(cfg)
+        wiring.connect(m, wiring.flipped(self.act), arbiter.load)
+        wiring.connect(m, if_bank.act, arbiter.chain)
+        wiring.connect(m, arbiter.act, encoder.act)
+        wiring.connect(m, encoder.coded, recorder.coded)
+        for number in range(cfg.rows):
+            m.submodules[f"event_queue_{number}"] = queue = EventQueue(cfg)
             m.d.comb += [
-                queue.push.eq(encoder.push_salient[group].valid),
-                queue.push_data.eq(encoder.push_salient[group].entry),
-                queue.push_buf.eq(encoder.push_buf), queue.forget.eq(encoder.forget_salients),
-                queue.count_buf.eq(encoder.count_buf), encoder.count[group].eq(queue.count),
-                queue.en.eq(unit.index_en), queue.buf.eq(unit.token.payload.buf),
-                queue.index.eq(unit.index), unit.entry[group].eq(queue.entry),
+                queue.push.eq(encoder.push[number]), queue.push_buf.eq(encoder.push_queue),
+                queue.push_level.eq(encoder.offer[number].level),
+                queue.push_neg.eq(encoder.offer[number].neg),
+                queue.push_row.eq(encoder.push_row), encoder.fill[number].eq(queue.fill),
+                queue.forget.eq(recorder.done), queue.load.eq(recorder.load),
+                queue.load_buf.eq(recorder.load_queue), queue.load_level.eq(recorder.load_level),
+                recorder.last[number].eq(queue.last), recorder.valid[number].eq(queue.valid),
+                recorder.row[number].eq(queue.row), recorder.neg[number].eq(queue.neg),
             ]
-        wgt = self.wgt.payload
-        m.d.comb += self.wgt.ready.eq(unit.read == 0)
-        for number, lane in enumerate(lanes):
-            write = Signal(name=f"write_{number}")
+        for number, salient_list in enumerate(lists):
             m.d.comb += [
-                write.eq(self.wgt.valid & self.wgt.ready & (wgt.lane == number)),
-                lane.write.eq(write), lane.write_row.eq(wgt.row),
-                lane.read.eq(unit.read[number]),
-                unit.rows[number].eq(lane.read_row),
-                lane.addr.eq(unit.addr[number // cfg.group]),
+                salient_list.write.eq(encoder.list[number]),
+                salient_list.write_buf.eq(encoder.list_buf),
+                salient_list.write_place.eq(encoder.list_place),
+                salient_list.write_entry.eq(encoder.list_entry),
             ]
-            with m.If(write):
-                m.d.comb += lane.addr.eq(wgt.addr)
-        return unit
+        m.d.comb += [
+            encoder.open.eq(self.open), trains.open.eq(self.open),
+            trains.word.eq(recorder.word), trains.word_valid.eq(recorder.word_valid),
+            trains.token.eq(recorder.token), self.bad.eq(trains.bad), self.full.eq(trains.full),
+            self.encoding.eq(encoder.encoding | Mux(
+                recorder.word_valid, Cat(~recorder.token.buf, recorder.token.buf), 0)),
+        ]
+        return encoder
+
+    def _runs(self, m, if_bank, trains):
+        """The two runs in flight; each walker and the IF bank work through them in order."""
+        cfg = self.cfg
+        runs = [Signal(run_layout(cfg), name=f"run_{slot}") for slot in range(2)]
+        alive = Signal(2)                 # accepted and not complete
+        newest = Signal()
+        accept = Signal()
+        m.d.comb += [self.run.ready.eq(~alive.bit_select(newest, 1)),
+                     accept.eq(self.run.valid & self.run.ready)]
+        with m.If(accept):
+            m.d.sync += newest.eq(~newest)
+        walks = []
+        for number, name in enumerate(("spike_walk", "integer_walk")):
+            m.submodules[name] = walk = Walk(cfg)
+            todo = Signal(2, name=f"{name}_todo")
+            slot = Signal(name=f"{name}_slot")
+            m.d.comb += [
+                walk.run.valid.eq(todo.bit_select(slot, 1)), walk.slot.eq(slot),
+                walk.run.payload.eq(Mux(slot, runs[1].as_value(), runs[0].as_value())),
+                walk.ready.eq(trains.ready), walk.bad.eq(trains.bad),
+                trains.ask[number].eq(walk.ask), walk.entry.eq(trains.entry[number]),
+            ]
+            with m.If(walk.run.valid & walk.run.ready):
+                m.d.sync += [todo.bit_select(slot, 1).eq(0), slot.eq(~slot)]
+            with m.If(accept):
+                m.d.sync += todo.bit_select(newest, 1).eq(1)
+            walks.append(walk)
+        oldest = Signal()
+        m.d.comb += [self.run_done.eq(if_bank.run_done), self.run_dropped.eq(if_bank.run_dropped),
+                     self.run_overflow.eq(if_bank.run_overflow)]
+        with m.If(if_bank.run_done):
+            m.d.sync += [oldest.eq(~oldest), alive.bit_select(oldest, 1).eq(0)]
+        for slot in range(2):
+            m.d.comb += if_bank.settings[slot].eq(runs[slot].fire)
+            with m.If(accept & (newest == slot)):
+                m.d.sync += [runs[slot].eq(self.run.payload), alive[slot].eq(1)]
+        return *walks, alive

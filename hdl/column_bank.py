@@ -31,6 +31,7 @@ class ColumnBank(wiring.Component):
             "fire": In(fire_layout(cfg)),  #: how the tile fires
             "prod": In(stream.Signature(prod_layout(cfg))),    #: integer lanes' product sums
             "psum": Out(stream.Signature(psum_layout(cfg))),   #: finished sums
+            "waits": Out(data.StructLayout({"ramp": 1, "integer": 1, "firing": 1})),  #: why not `en`
         })
 
     def elaborate(self, platform):
@@ -55,6 +56,8 @@ class ColumnBank(wiring.Component):
             ramp.snap.eq(snap), ramp.dt.eq(dt), ramp.tile_end.eq(tile_end),
             ramp.prod_valid.eq(prod.valid), ramp.prod_last.eq(prod.payload.last),
             prod.ready.eq(ramp.prod_ready), ramp.v_free.eq(~psum.valid),
+            self.waits.ramp.eq(ramp.waits_ramp), self.waits.integer.eq(ramp.waits_prod),
+            self.waits.firing.eq(ramp.waits_fire),
         ]
 
         for number in range(cfg.cols):

@@ -1,114 +1,100 @@
-"""Encoder: bucket-sorts a token's codes into the lanes' event queues and salient lists."""
+"""Encoder: sorts a token's codes into spikes for the event queues and salient lists."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.payloads import act_layout, run_layout, salient_layout, salients_layout, token_layout
-from hdl.select import lowest, one_hot_or
+from hdl.balancer import Balancer, spike_layout
+from hdl.payloads import act_layout, coded_layout, salient_layout
+from hdl.select import lowest, one_hot_or, pick
 from spinteger.config import Config
-
-
-def push_layout(cfg: Config) -> data.StructLayout:
-    """A spike on its way into a lane's event queue."""
-    return data.StructLayout({"valid": 1, "level": cfg.level_bits, "neg": 1})
 
 
 class Encoder(wiring.Component):
     """Spike matrix hybridisation (Kirin): few-bit values become single spikes, the rest integers.
 
-    Takes R codes a cycle, one per lane. Silent codes leave no trace. Spikes go to their lane's
-    bucket at once; salient codes of one word go to their integer lane's list one per cycle, so
-    a word takes as many cycles as its fullest group has salient codes, at least one. A token
-    (words up to `last`) is announced to both consumers when complete; the other buffer fills
-    meanwhile. Takes ceil(K/R) + 1 cycles per token at best. Words past the largest K are
-    dropped, and `overflow` stays up until reset.
+    Takes a row of G codes a cycle. Silent codes leave no trace; spikes go to their least filled
+    home lane at once; salient codes go to the integer lanes' lists, one per cycle, so a row
+    takes as many cycles as it has salient codes, at least one. With several homes the lists take
+    turns, starting with the first at each token; with one home an input's list is its bank's.
 
-    Latency: token complete 2 cycles after its last word (plus waiting salients).
+    A complete token is announced to the recorder, which empties the queues while the next
+    token fills their other half. Takes ceil(K/G) + 1 cycles per token at best. Latency: token
+    complete 2 cycles after its last row (plus waiting salients). The sender keeps tokens to K.
     """
 
     def __init__(self, cfg: Config):
         self.cfg = cfg
         super().__init__({
             "act": In(stream.Signature(act_layout(cfg))),       #: a token's codes, row by row
-            "run": In(run_layout(cfg)),                         #: sampled with the last word
-            "token": Out(stream.Signature(token_layout(cfg))),  #: complete tokens, for spikes
-            "salients": Out(stream.Signature(salients_layout(cfg))),    #: ... and for integers
-            "spikes_done": In(2),       #: the spike lanes are done with buffer 0, 1
-            "overflow": Out(1),         #: a token was longer than the largest K
-            "push": Out(data.ArrayLayout(push_layout(cfg), cfg.rows)),  #: spikes, one per lane
+            "open": In(2),              #: buffer 0, 1 starts anew: its lists are empty
+            "coded": Out(stream.Signature(coded_layout(cfg))),  #: complete tokens
+            "encoding": Out(2),         #: a token of buffer 0, 1 is in here
+            "offer": Out(data.ArrayLayout(spike_layout(cfg), cfg.rows)),    #: a spike per lane
+            "push": Out(cfg.rows),              #: ... and the lanes that take theirs
             "push_row": Out(cfg.row_bits),      #: their weight row
-            "push_buf": Out(1),                 #: their buffer
-            "push_salient": Out(data.ArrayLayout(       #: salient entries, one per group
-                data.StructLayout({"valid": 1, "entry": salient_layout(cfg)}), cfg.int_lanes)),
-            "forget_salients": Out(2),          #: the integer lanes are done with buffer 0, 1
-            "count_buf": Out(1),                #: buffer whose lists are counted
-            "count": In(data.ArrayLayout(cfg.salient_depth.bit_length(), cfg.int_lanes)),
+            "push_queue": Out(1),               #: their half of the event queues
+            "fill": In(data.ArrayLayout(cfg.count_bits, cfg.rows)),    #: the queues' answer
+            "list": Out(cfg.int_lanes),         #: store a salient entry in this list
+            "list_buf": Out(1),                 #: ... of this buffer
+            "list_place": Out(cfg.list_bits),   #: ... at this place
+            "list_entry": Out(salient_layout(cfg)),     #: the entry
+            "silent": Out(cfg.groups.bit_length()),     #: silent inputs among this cycle's
+            "spiking": Out(cfg.groups.bit_length()),    #: spikes
+            "salient": Out(1),                          #: a salient input
         })
 
     def elaborate(self, platform):
         m = Module()
         cfg = self.cfg
-        word = Signal(self.act.payload.shape())      # the word being stored
-        spikes = Signal(self.push.shape())           # its decoded spikes
-        waiting = Signal(cfg.rows)                   # its salient codes still to store
+        word = Signal(self.act.payload.shape())      # the row being stored
+        valid = Signal(cfg.groups)                   # its spikes
+        spikes = Signal(data.ArrayLayout(spike_layout(cfg), cfg.groups))
+        waiting = Signal(cfg.groups)                 # its salient codes still to store
         busy = Signal()
         fresh = Signal()
         done = Signal()
-        fill = Signal()                              # buffer of the token being stored
-        row = Signal(range(cfg.rows_k + 1))
-        fits = row < cfg.rows_k
-        complete = Signal()
-        runs = [Signal(run_layout(cfg), name=f"run_{buf}") for buf in range(2)]
+        queue = Signal()                             # half that the token fills
+        free = Signal()                              # it is empty
+        row = Signal(cfg.row_bits)
 
-        # Take and decode a word.
-        free = Signal()
+        # Take and decode a row.
         m.d.comb += self.act.ready.eq(free & (~busy | (done & ~word.last)))
         with m.If(done):
-            m.d.sync += [busy.eq(0), row.eq(row + fits)]
+            m.d.sync += [busy.eq(0), row.eq(row + 1)]
             with m.If(word.last):
-                m.d.sync += [row.eq(0), fill.eq(~fill)]
+                m.d.sync += [row.eq(0), queue.eq(~queue)]
         m.d.sync += fresh.eq(0)
         with m.If(self.act.valid & self.act.ready):
             m.d.sync += [busy.eq(1), fresh.eq(1), word.eq(self.act.payload)]
-            for lane in range(cfg.rows):
-                spike, salient, level, neg = self._decode(self.act.payload.code[lane])
-                m.d.sync += [spikes[lane].valid.eq(spike), spikes[lane].level.eq(level),
-                             spikes[lane].neg.eq(neg), waiting[lane].eq(salient)]
-            with m.If(self.act.payload.last):
-                for buf in range(2):
-                    with m.If(fill == buf):
-                        m.d.sync += runs[buf].eq(self.run)
+            for group in range(cfg.groups):
+                spike, salient, level, neg = self._decode(self.act.payload.code[group])
+                m.d.sync += [valid[group].eq(spike), spikes[group].level.eq(level),
+                             spikes[group].neg.eq(neg), waiting[group].eq(salient)]
 
-        # Store it: all spikes in its first cycle, one salient per group in each.
-        m.d.comb += [self.push_row.eq(row), self.push_buf.eq(fill)]
-        for lane in range(cfg.rows):
-            m.d.comb += [self.push[lane].eq(spikes[lane]),
-                         self.push[lane].valid.eq(spikes[lane].valid & busy & fresh & fits)]
-        left = Signal(cfg.rows)                      # salients waiting after this cycle
-        for group in range(cfg.int_lanes):
-            first = group * cfg.group
-            mine = waiting[first:first + cfg.group]
-            port = self.push_salient[group]
-            codes = [word.code[first + index] for index in range(cfg.group)]
-            one = Signal(cfg.group, name=f"one_{group}")         # the lowest lane goes first
-            m.d.comb += [
-                one.eq(lowest(mine)), left[first:first + cfg.group].eq(mine & ~one),
-                port.valid.eq(busy & mine.any() & fits), port.entry.row.eq(row),
-                port.entry.q.eq(one_hot_or([code.q.as_unsigned() for code in codes], one)),
-            ]
-            if cfg.exp_bits:
-                m.d.comb += port.entry.e.eq(one_hot_or([code.e for code in codes], one))
-            if cfg.group > 1:
-                numbers = [Const(index, len(port.entry.lane)) for index in range(cfg.group)]
-                m.d.comb += port.entry.lane.eq(one_hot_or(numbers, one))
-        m.d.comb += [done.eq(busy & ((left == 0) | ~fits)), complete.eq(done & word.last)]
+        # Spikes, all in the row's first cycle.
+        m.submodules.balancer = balancer = Balancer(cfg)
+        pattern = Signal(cfg.pattern_bits)
+        m.d.comb += [
+            pattern.eq(row), balancer.pattern.eq(pattern), balancer.fill.eq(self.fill),
+            balancer.spike.eq(spikes), balancer.valid.eq(Mux(fresh, valid, 0)),
+            self.offer.eq(balancer.offer), self.push.eq(balancer.push),
+            self.push_row.eq(row), self.push_queue.eq(queue),
+        ]
+
+        longest, counts, start, full = self._lists(m, word, waiting, busy, pattern, row)
+        left = Signal(cfg.groups)
+        m.d.comb += [left.eq(waiting & ~lowest(waiting)), done.eq(busy & (left == 0))]
         with m.If(busy & ~done):
             m.d.sync += waiting.eq(left)
-        with m.If(busy & ~fits):
-            m.d.sync += self.overflow.eq(1)
+        with m.If(fresh):
+            m.d.comb += [self.spiking.eq(_count(valid)),
+                         self.silent.eq(_count(~valid & ~waiting))]
+        m.d.comb += self.salient.eq(busy & waiting.any())
 
-        self._hand_over(m, fill, complete, free, runs)
+        self._hand_over(m, word, done & word.last, queue, free, counts, start, full)
+        with m.If(done & word.last):                 # the next token's lists start after these
+            m.d.sync += [count.eq(0) for count in counts] + [longest.eq(0), full.eq(0)]
         return m
 
     def _decode(self, code):
@@ -126,44 +112,110 @@ class Encoder(wiring.Component):
             small = small & (code.e == 0)
         return small & low.any(), ~small & code.q.any(), Mux(neg, -low, low)[:cfg.level_bits], neg
 
-    def _hand_over(self, m, fill, complete, free, runs):
-        """Announce complete tokens; buffers are used in turn, so each consumer keeps a pointer."""
+    def _lists(self, m, word, waiting, busy, pattern, row):
+        """Store one salient code per cycle, the lowest group first."""
         cfg = self.cfg
-        levels = [Signal(cfg.window, name=f"levels_{buf}") for buf in range(2)]
-        waits = Signal(2)               # not yet taken by the sequencer
-        spikes_busy = Signal(2)         # not yet done with by the spike lanes
-        salients_busy = Signal(2)       # ... by the integer lanes
-        next_token = Signal()
-        next_salients = Signal()
+        counts = [Signal(cfg.list_worst.bit_length(), name=f"count_{lane}")
+                  for lane in range(cfg.int_lanes)]
+        longest = Signal.like(counts[0])
+        starts = [Signal(cfg.list_bits + 1, name=f"list_start_{buf}") for buf in range(2)]
+        start = Mux(word.buf, starts[1], starts[0])
+        full = Signal()
+        one = lowest(waiting)
+        target = Signal(cfg.int_lanes, init=1)       # whose turn it is, one hot
+        entry = self.list_entry
+        codes = [word.code[group] for group in range(cfg.groups)]
+        m.d.comb += [entry.row.eq(row), self.list_buf.eq(word.buf),
+                     entry.q.eq(one_hot_or([code.q.as_unsigned() for code in codes], one))]
+        if cfg.exp_bits:
+            m.d.comb += entry.e.eq(one_hot_or([code.e for code in codes], one))
+        turn = Signal(cfg.int_lanes)
+        if cfg.homes > 1:
+            m.d.comb += turn.eq(target)
+            if cfg.group > 1:
+                places = []          # of each group's bank in the block of the list's turn
+                for group in range(cfg.groups):
+                    by_home = [pick([group ^ cfg.home_position(p, home) | cfg.groups
+                                     for p in range(cfg.patterns)], pattern)
+                               for home in range(cfg.int_lanes)]
+                    places.append(one_hot_or(by_home, target)[:len(entry.lane)])
+                m.d.comb += entry.lane.eq(one_hot_or(places, one))
+        else:
+            m.d.comb += turn.eq(Cat(one[lane * cfg.group:(lane + 1) * cfg.group].any()
+                                    for lane in range(cfg.int_lanes)))
+            if cfg.group > 1:
+                places = [Cat((group % cfg.group) >> bit & 1 for bit in range(len(entry.lane)))
+                          for group in range(cfg.groups)]
+                m.d.comb += entry.lane.eq(one_hot_or(places, one))
+        place = Signal(cfg.list_bits + 1)
+        count = Signal.like(longest)
+        go = Signal()
+        fits = Signal()
         m.d.comb += [
-            free.eq(~((spikes_busy | salients_busy).bit_select(fill, 1))),
-            self.token.valid.eq(waits.bit_select(next_token, 1)),
-            self.token.payload.buf.eq(next_token),
-            self.salients.valid.eq(salients_busy.bit_select(next_salients, 1)),
-            self.salients.payload.buf.eq(next_salients),
-            self.salients.payload.count.eq(self.count),
-            self.count_buf.eq(next_salients),
+            go.eq(busy & waiting.any()), count.eq(one_hot_or(counts, turn)),
+            place.eq(start + count), fits.eq(place < cfg.list_depth),
+            self.list_place.eq(place), self.list.eq(Mux(go & fits & ~full, turn, 0)),
         ]
+        with m.If(go):
+            m.d.sync += [full.eq(full | ~fits), longest.eq(longest + (count == longest))]
+            if cfg.int_lanes > 1 and cfg.homes > 1:
+                m.d.sync += target.eq(target.rotate_left(1))
+            for lane, kept in enumerate(counts):
+                with m.If(turn[lane]):
+                    m.d.sync += kept.eq(kept + 1)
+        with m.If(busy & word.last & ~(waiting & ~one).any()):
+            m.d.sync += target.eq(1)
+            for buf in range(2):
+                with m.If((word.buf == buf) & ~full & ~(go & ~fits)):
+                    m.d.sync += starts[buf].eq(start + longest + (go & (count == longest)))
         for buf in range(2):
-            fired = Cat(Cat(self.push[lane].valid & (self.push[lane].level == level)
+            with m.If(self.open[buf]):
+                m.d.sync += starts[buf].eq(0)
+        return longest, counts, start, full
+
+    def _hand_over(self, m, word, complete, queue, free, counts, start, full):
+        """Announce complete tokens; the halves are used in turn, so the recorder's is known."""
+        cfg = self.cfg
+        in_use = Signal(2)                  # halves that hold a complete token
+        heads = [Signal(coded_layout(cfg), name=f"head_{half}") for half in range(2)]
+        levels = [Signal(cfg.window, name=f"levels_{half}") for half in range(2)]
+        oldest = Signal()
+        token = self.coded.payload
+        partial = Signal()
+        m.d.comb += [
+            free.eq(~in_use.bit_select(queue, 1)),
+            self.coded.valid.eq(in_use.bit_select(oldest, 1)),
+            token.eq(Mux(oldest, heads[1].as_value(), heads[0].as_value())),
+            token.queue.eq(oldest), token.levels.eq(Mux(oldest, levels[1], levels[0])),
+        ]
+        turn_full = Signal()      # a salient input of the last row that does not fit
+        m.d.comb += turn_full.eq(self.salient & ~self.list.any())
+        for half in range(2):
+            fired = Cat(Cat(self.push[lane] & (self.offer[lane].level == level)
                             for lane in range(cfg.rows)).any()
                         for level in range(1, cfg.window + 1))
-            with m.If(fill == buf):
-                m.d.sync += levels[buf].eq(levels[buf] | fired)
+            head = heads[half]
+            with m.If(queue == half):
+                m.d.sync += levels[half].eq(levels[half] | fired)
                 with m.If(complete):
-                    m.d.sync += [waits[buf].eq(1), spikes_busy[buf].eq(1),
-                                 salients_busy[buf].eq(1)]
-            with m.If(next_token == buf):
-                m.d.comb += [self.token.payload.levels.eq(levels[buf]),
-                             self.token.payload.run.eq(runs[buf])]
-                with m.If(self.token.valid & self.token.ready):
-                    m.d.sync += [waits[buf].eq(0), next_token.eq(~next_token)]
-            with m.If(next_salients == buf):
-                m.d.comb += [self.salients.payload.tile_last.eq(runs[buf].tile_last),
-                             self.salients.payload.stride.eq(runs[buf].stride)]
-                with m.If(self.salients.valid & self.salients.ready):
-                    m.d.comb += self.forget_salients[buf].eq(1)
-                    m.d.sync += [salients_busy[buf].eq(0), next_salients.eq(~next_salients)]
-            with m.If(self.spikes_done[buf]):
-                m.d.sync += [spikes_busy[buf].eq(0), levels[buf].eq(0)]
-        return m
+                    m.d.sync += [
+                        in_use[half].eq(1), head.buf.eq(word.buf), head.shift.eq(word.shift),
+                        head.fail.eq(word.fail), head.full.eq(full | turn_full),
+                        head.list_start.eq(start)]
+                    m.d.sync += [head.count[lane].eq(count + self.list[lane])
+                                 for lane, count in enumerate(counts)]
+            with m.If(self.coded.valid & self.coded.ready & (oldest == half)):
+                m.d.sync += [in_use[half].eq(0), levels[half].eq(0), oldest.eq(~oldest)]
+        with m.If(self.act.valid & self.act.ready):
+            m.d.sync += partial.eq(1)
+        with m.Elif(complete):
+            m.d.sync += partial.eq(0)
+        for buf in range(2):
+            m.d.comb += self.encoding[buf].eq(
+                (partial & (word.buf == buf))
+                | Cat(in_use[half] & (heads[half].buf == buf) for half in range(2)).any())
+
+
+def _count(bits):
+    """How many bits are set."""
+    return sum(bits[1:], bits[0])

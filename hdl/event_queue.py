@@ -9,17 +9,16 @@ from spinteger.config import Config
 
 
 class EventQueue(wiring.Component):
-    """One spike per input of this lane, bucket-sorted by level; two tokens deep.
+    """The spikes of one token that this lane took, bucket-sorted by level; two tokens deep.
 
     An event is {sign, row}; its level is the bucket it lies in. The largest level is the
     earliest time step (t = L - level), so popping buckets downwards is popping in time order.
     Within a bucket the last event pushed leaves first: their sum has no order. A bucket holds
-    ceil(K/R) events, all that a lane can have, so a push is never refused.
+    all that a lane can get (`Config.bucket_depth`), so a push is never refused.
 
-    Push: one event a cycle, `push_*` -> stored at the next edge. Pop: `load` picks a bucket;
-    its events then follow one per enabled cycle, the first two edges later, with no gap to
-    the next bucket when `load` comes with `last`. A buffer may be popped any number of times
-    (once per column tile); `forget` empties it.
+    Push: one event a cycle, stored at the next edge; `fill` answers to `push_level` at once.
+    Pop: `load` picks a bucket; its events then follow one per cycle, the first two edges later,
+    with no gap to the next bucket when `load` comes with `last`. `forget` empties a buffer.
     """
 
     def __init__(self, cfg: Config):
@@ -28,10 +27,10 @@ class EventQueue(wiring.Component):
             "push": In(1),                     #: store an event
             "push_buf": In(1),                 #: buffer it belongs to
             "push_level": In(cfg.level_bits),  #: its level, 1..L
-            "push_row": In(cfg.row_bits),      #: its weight row, k // R
+            "push_row": In(cfg.row_bits),      #: its weight row, k // G
             "push_neg": In(1),                 #: its sign
+            "fill": Out(cfg.count_bits),       #: events of that level and buffer so far
             "forget": In(2),                   #: empty buffer 0, 1
-            "en": In(1),                       #: pop pipeline enable
             "load": In(1),                     #: start on a bucket
             "load_buf": In(1),                 #: ... of this buffer
             "load_level": In(cfg.level_bits),  #: ... and this level
@@ -45,7 +44,7 @@ class EventQueue(wiring.Component):
         m = Module()
         cfg = self.cfg
         buckets = 2 << cfg.level_bits
-        index_bits = cfg.row_bits      # a bucket holds at most rows_k events
+        index_bits = cfg.bucket_bits
         m.submodules.events = events = Memory(shape=cfg.row_bits + cfg.signed, init=[],
                                               depth=buckets << index_bits)
         # Index of the bucket's newest event; meaningless until the bucket's `used` bit is set,
@@ -57,14 +56,13 @@ class EventQueue(wiring.Component):
         push_seen = newest.read_port(domain="comb")
         push_newest = newest.write_port()
         push_event = events.write_port()
-        index = Signal(index_bits)
         m.d.comb += [
             push_seen.addr.eq(push_bucket),
-            index.eq(Mux(used.bit_select(push_bucket, 1), push_seen.data + 1, 0)),
+            self.fill.eq(Mux(used.bit_select(push_bucket, 1), push_seen.data + 1, 0)),
             push_newest.addr.eq(push_bucket),
-            push_newest.data.eq(index),
+            push_newest.data.eq(self.fill),
             push_newest.en.eq(self.push),
-            push_event.addr.eq(Cat(index, push_bucket)),
+            push_event.addr.eq(Cat(self.fill[:index_bits], push_bucket)),
             push_event.data.eq(Cat(self.push_row, self.push_neg)[:cfg.row_bits + cfg.signed]),
             push_event.en.eq(self.push),
         ]
@@ -85,16 +83,15 @@ class EventQueue(wiring.Component):
             load_newest.addr.eq(load_bucket),
             self.last.eq(~busy | (left == 0)),
             pop_event.addr.eq(Cat(left, popped)),
-            pop_event.en.eq(self.en & busy),
+            pop_event.en.eq(busy),
             self.row.eq(pop_event.data[:cfg.row_bits]),
         ]
         if cfg.signed:
             m.d.comb += self.neg.eq(pop_event.data[-1])
-        with m.If(self.en):
-            m.d.sync += [self.valid.eq(busy), left.eq(left - 1)]
-            with m.If(left == 0):
-                m.d.sync += busy.eq(0)
-            with m.If(self.load):
-                m.d.sync += [popped.eq(load_bucket), left.eq(load_newest.data),
-                             busy.eq(used.bit_select(load_bucket, 1))]
+        m.d.sync += [self.valid.eq(busy), left.eq(left - 1)]
+        with m.If(left == 0):
+            m.d.sync += busy.eq(0)
+        with m.If(self.load):
+            m.d.sync += [popped.eq(load_bucket), left.eq(load_newest.data),
+                         busy.eq(used.bit_select(load_bucket, 1))]
         return m

@@ -5,14 +5,9 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.addsub import AddSub
-from hdl.payloads import fire_layout, neuron_layout
+from hdl.payloads import level_layout, neuron_layout, settings_layout
+from hdl.select import setting
 from spinteger.config import Config
-
-
-def level_layout(cfg: Config) -> data.StructLayout:
-    """One neuron's fired level 0..M with its sign."""
-    return data.StructLayout({"level": cfg.out_level_bits, "neg": 1, "column": cfg.col_bits,
-                              "end": 1, "fire": fire_layout(cfg)})
 
 
 class SarFire(wiring.Component):
@@ -31,6 +26,7 @@ class SarFire(wiring.Component):
         self.cfg = cfg
         super().__init__({
             "neuron": In(stream.Signature(neuron_layout(cfg))),    #: |V| and threshold
+            "settings": In(data.ArrayLayout(settings_layout(cfg), 2)),    #: of runs 0 and 1
             "fired": Out(stream.Signature(level_layout(cfg))),     #: its level
         })
 
@@ -42,12 +38,12 @@ class SarFire(wiring.Component):
         m.d.comb += [en.eq(~self.fired.valid | self.fired.ready), self.neuron.ready.eq(en)]
 
         # Two's complement room for 2^(f+1)|V| + theta above zero and 2^bits theta below.
-        d_bits = max(cfg.v_bits - 1 + cfg.frac_bits + 1, cfg.theta_bits + bits) + 2
+        d_bits = max(cfg.acc_bits - 1 + cfg.frac_bits + 1, cfg.theta_bits + bits) + 2
         here, valid = self.neuron.payload, self.neuron.valid
         d = Signal(signed(d_bits), name="d_in")
         m.d.comb += d.eq(here.mag << (cfg.frac_bits + 1))
-        info_layout = data.StructLayout({"theta": cfg.theta_bits, "neg": 1, "end": 1,
-                                         "column": cfg.col_bits, "fire": fire_layout(cfg)})
+        info_layout = data.StructLayout({"theta": cfg.theta_bits, "neg": 1, "last": 1, "end": 1,
+                                         "run": 1})
         info = Signal(info_layout, name="info_in")
         m.d.comb += [info[name].eq(here[name]) for name, _ in info_layout]
         level = []
@@ -83,16 +79,16 @@ class SarFire(wiring.Component):
     def _clamp(self, m, en, info, valid, level):
         """At most M, nothing up to the silence level, nothing negative if unsigned."""
         cfg = self.cfg
-        fire = info.fire
-        limit = Mux(fire.spikes_only, cfg.window, cfg.level_max)
+        limit = Mux(setting(self.settings, info.run, "spikes_only"), cfg.window, cfg.level_max)
+        silence = setting(self.settings, info.run, "silence")
+        unsigned = setting(self.settings, info.run, "unsigned")
         clamped = Signal(cfg.out_level_bits)
         m.d.comb += clamped.eq(Mux(level > limit, limit, level))
         out = self.fired.payload
         with m.If(en):
             m.d.sync += [
-                self.fired.valid.eq(valid), out.neg.eq(info.neg), out.column.eq(info.column),
-                out.end.eq(info.end), out.fire.eq(fire),
-                out.level.eq(clamped),
+                self.fired.valid.eq(valid), out.neg.eq(info.neg), out.last.eq(info.last),
+                out.end.eq(info.end), out.run.eq(info.run), out.level.eq(clamped),
             ]
-            with m.If((clamped <= fire.silence) | (fire.unsigned & info.neg)):
+            with m.If((clamped <= silence) | (unsigned & info.neg)):
                 m.d.sync += out.level.eq(0)

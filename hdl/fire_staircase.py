@@ -1,11 +1,12 @@
 """Firing by staircase: every column an integrate-and-fire neuron, thresholds descending."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.payloads import OutKind, neuron_layout, out_layout
+from hdl.payloads import OutKind, neuron_layout, out_layout, settings_layout
 from hdl.recode import Recode
+from hdl.select import setting
 from spinteger.config import Config
 
 
@@ -26,17 +27,24 @@ class StaircaseFire(wiring.Component):
         self.cfg = cfg
         super().__init__({
             "neuron": In(stream.Signature(neuron_layout(cfg))),    #: |V| and threshold
+            "settings": In(data.ArrayLayout(settings_layout(cfg), 2)),    #: of runs 0 and 1
             "out": Out(stream.Signature(out_layout(cfg))),         #: output words
+            "run": Out(1),                                         #: ... of this run
         })
 
     def elaborate(self, platform):
         m = Module()
         cfg = self.cfg
         top = cfg.level_max
-        d_bits = max(cfg.v_bits - 1 + cfg.frac_bits + 1,
+        d_bits = max(cfg.acc_bits - 1 + cfg.frac_bits + 1,
                      cfg.theta_bits + top.bit_length() + 1) + 2
         neuron = self.neuron.payload
-        tile = Signal.like(neuron.fire)                 # how this tile fires
+        column = Signal(range(max(2, cfg.cols)))        # the next neuron's
+        at_end = Signal()
+        last, end = Signal(), Signal()                  # the tile's
+        silence = setting(self.settings, self.run, "silence")
+        spikes_only = setting(self.settings, neuron.run, "spikes_only")
+        unsigned = setting(self.settings, neuron.run, "unsigned")
         level = Signal(cfg.out_level_bits)              # m, now
         running = Signal()
         waiting = Signal(cfg.cols)    # may still fire
@@ -49,24 +57,26 @@ class StaircaseFire(wiring.Component):
         spikes_start = start(cfg.level_bits + 1, 1)
         full_start = start(cfg.sal_bits + cfg.exp_max, 1 + cfg.exp_max)
         d_start = Signal(signed(d_bits))
-        m.d.comb += [d_start.eq(Mux(neuron.fire.spikes_only, spikes_start, full_start)),
+        m.d.comb += [d_start.eq(Mux(spikes_only, spikes_start, full_start)),
                      self.neuron.ready.eq(~running)]
         reached = Signal(cfg.cols)
         step = Signal()
         load = Signal()
-        m.d.comb += load.eq(self.neuron.valid & self.neuron.ready)
+        m.d.comb += [load.eq(self.neuron.valid & self.neuron.ready),
+                     at_end.eq(column == cfg.cols - 1)]
         for col in range(cfg.cols):
             d = Signal(signed(d_bits), name=f"d_{col}")
             theta = Signal(cfg.theta_bits, name=f"theta_{col}")
             m.d.comb += reached[col].eq(~d[-1])
-            with m.If(load & (neuron.column == col)):
+            with m.If(load & (column == col)):
                 m.d.sync += [d.eq(d_start), theta.eq(neuron.theta), negs[col].eq(neuron.neg),
-                             waiting[col].eq(~(neuron.fire.unsigned & neuron.neg))]
+                             waiting[col].eq(~(unsigned & neuron.neg))]
             with m.If(step & d[-1]):
                 m.d.sync += d.eq(d + (theta << 1))
-        with m.If(load & neuron.end):
-            m.d.sync += [running.eq(1), tile.eq(neuron.fire),
-                         level.eq(Mux(neuron.fire.spikes_only, cfg.window, top))]
+        with m.If(load):
+            m.d.sync += [column.eq(Mux(at_end, 0, column + 1)), running.eq(at_end),
+                         last.eq(neuron.last), end.eq(neuron.end), self.run.eq(neuron.run),
+                         level.eq(Mux(spikes_only, cfg.window, top))]
 
         # Step down; words of this level leave first.
         firing = Signal(cfg.cols)
@@ -75,14 +85,14 @@ class StaircaseFire(wiring.Component):
         m.submodules.recode = recode = Recode(cfg)
         out = self.out.payload
         m.d.comb += [firing.eq(reached & waiting), recode.level.eq(level),
-                     over.eq((level <= tile.silence) | (waiting == 0))]
+                     over.eq((level <= silence) | (waiting == 0))]
         for col in reversed(range(cfg.cols)):           # the lowest column wins
             with m.If(firing[col]):
                 m.d.comb += [first.eq(col), recode.neg.eq(negs[col])]
         with m.If(running):
             with m.If(over):
                 m.d.comb += [self.out.valid.eq(1), out.kind.eq(OutKind.END),
-                             out.last.eq(tile.last)]
+                             out.last.eq(last), out.run_end.eq(end)]
                 with m.If(self.out.ready):
                     m.d.sync += running.eq(0)
             with m.Elif(firing == 0):

@@ -1,138 +1,161 @@
-"""IF bank: drains a tile's finished sums and fires them against their thresholds."""
+"""IF bank: drains a tile's finished sums and fires them, to the host or as the next inputs."""
 
-from amaranth.hdl import Cat, Module, Signal, signed
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from hdl.accumulate import Accumulate
 from hdl.emitter import Emitter
 from hdl.fire_sar import SarFire
 from hdl.fire_staircase import StaircaseFire
+from hdl.gather import Gather, can_chain
 from hdl.payloads import (
     OutKind,
-    fire_layout,
+    act_layout,
     neuron_layout,
     out_layout,
     psum_layout,
+    settings_layout,
     thr_layout,
 )
-from hdl.select import pick
+from hdl.select import setting
 from spinteger.config import Config
 
 
 class IfBank(wiring.Component):
-    """Integrate-and-fire neurons of all columns, with one threshold memory for all tiles.
+    """Integrate-and-fire neurons of all columns, with the thresholds and scales of all tiles.
 
-    Takes V column by column, one per cycle, and looks up theta on the way. Fired tiles go
-    through the firing order of the configuration; raw tiles leave as C RAW words and END.
-    A tile's words are never mixed with another's. Takes a tile in C cycles. Latency to the first
-    word: 1 cycle raw; 2 cycles plus the firing order's for a salient integer.
+    Takes V column by column (`Accumulate`). Fired sums go through the firing order of the
+    configuration; raw tiles leave as C RAW words and END; sums that are not complete are kept
+    and bring no word. Words go to the host, to the chained buffer (`Gather`), or to both. A
+    tile's words are never mixed with another's, and runs end in order.
+
+    Takes a tile in C cycles if it is raw or kept, one more for END if raw, or to fire by `sar`.
+    Latency to the first word: `Accumulate`'s if raw; that, 1 and the firing order's for a
+    salient integer.
     """
 
     def __init__(self, cfg: Config):
         self.cfg = cfg
         super().__init__({
             "psum": In(stream.Signature(psum_layout(cfg))),    #: a tile's V, all columns
-            "thr": In(stream.Signature(thr_layout(cfg))),      #: thresholds to store
-            "out": Out(stream.Signature(out_layout(cfg))),     #: output words
+            "settings": In(data.ArrayLayout(settings_layout(cfg), 2)),    #: of the runs in flight
+            "thr": In(stream.Signature(thr_layout(cfg))),      #: thresholds and scales to store
+            "out": Out(stream.Signature(out_layout(cfg))),     #: words to the host
+            "act": Out(stream.Signature(act_layout(cfg))),     #: codes to the encoder
+            "run_done": Out(1),       #: the oldest run is complete: all it sends is taken
+            "run_dropped": Out(1),    #: ... it was abandoned
+            "run_overflow": Out(1),   #: ... a sum wrapped
+            "idle": Out(1),           #: nothing is inside, and no tile waits
         })
 
     def elaborate(self, platform):
         m = Module()
-        picked = stream.Signature(self._picked_layout()).create(path=("picked",))
-        theta = self._drain(m, picked)
-        fired = stream.Signature(out_layout(self.cfg)).create(path=("fired",))
-        enter, free = self._fire(m, picked.payload, theta, fired)
+        cfg = self.cfg
+        m.submodules.accumulate = accumulate = Accumulate(cfg)
+        wiring.connect(m, wiring.flipped(self.psum), accumulate.psum)
+        wiring.connect(m, wiring.flipped(self.thr), accumulate.thr)
+        m.d.comb += accumulate.settings.eq(self.settings)
+        total, total_valid = accumulate.sum.payload, accumulate.sum.valid
 
-        # A raw tile's words, and END after them, wait for the fired tiles before them.
-        raw = picked.payload.fire.raw
-        in_fire = Signal(8)               # fired tiles not yet ended
-        raw_end = Signal()
-        end_last = Signal()
-        raw_now = Signal()
-        out = self.out.payload
-        leave = fired.valid & fired.ready & (fired.payload.kind == OutKind.END)
+        # The next column fires, or is kept, or brings a word itself: RAW, or its run's end.
+        raw = setting(self.settings, total.run, "raw")
+        kept = ~setting(self.settings, total.run, "acc_last")
+        raw_end = Signal()                  # a raw tile's END is due
+        fires, brings, own = Signal(), Signal(), Signal()
+        in_fire = Signal(range(cfg.out_level_bits + 8))    # fired tiles not yet ended
         m.d.comb += [
-            raw_now.eq(((picked.valid & raw) | raw_end) & (in_fire == 0)),
-            enter.eq(free & picked.valid & ~raw & ~raw_end),
-            picked.ready.eq(enter | (raw & raw_now & ~raw_end & self.out.ready)),
+            fires.eq(total_valid & ~raw_end & ~total.drop & ~kept & ~raw),
+            brings.eq(total_valid & ~raw_end & Mux(kept | total.drop, total.end, raw)),
+            own.eq((brings | raw_end) & (in_fire == 0)),   # ... after the tiles before it
         ]
-        m.d.sync += in_fire.eq(in_fire + (enter & picked.payload.end) - leave)
-        with m.If(~raw_now):
-            m.d.comb += [self.out.valid.eq(fired.valid), fired.ready.eq(self.out.ready),
-                         out.eq(fired.payload)]
+        fired, fired_run, enter = self._fire(m, total, fires)
+
+        # Words, one at a time, fired or own. A kept run's END is nobody's, but ends the run.
+        word = Signal(out_layout(cfg))
+        valid, run, taken = Signal(), Signal(), Signal()
+        raw_last, raw_run_end, raw_run = Signal(), Signal(), Signal()
+        m.d.comb += accumulate.sum.ready.eq(
+            ~raw_end & Mux(fires, enter, ~brings | (own & taken)))
+        with m.If(~own):
+            m.d.comb += [word.eq(fired.payload), run.eq(fired_run), valid.eq(fired.valid),
+                         fired.ready.eq(taken)]
         with m.Elif(raw_end):
-            m.d.comb += [self.out.valid.eq(1), out.kind.eq(OutKind.END), out.last.eq(end_last)]
-            with m.If(self.out.ready):
+            m.d.comb += [valid.eq(1), run.eq(raw_run), word.kind.eq(OutKind.END),
+                         word.last.eq(raw_last), word.run_end.eq(raw_run_end)]
+            with m.If(taken):
                 m.d.sync += raw_end.eq(0)
+        with m.Elif(kept | total.drop):
+            m.d.comb += [valid.eq(1), run.eq(total.run), word.kind.eq(OutKind.END),
+                         word.last.eq(1), word.run_end.eq(1)]
         with m.Else():
-            m.d.comb += [self.out.valid.eq(1), out.kind.eq(OutKind.RAW),
-                         out.column.eq(picked.payload.column), out.data.eq(picked.payload.v)]
-            with m.If(self.out.ready & picked.payload.end):
-                m.d.sync += [raw_end.eq(1), end_last.eq(picked.payload.fire.last)]
+            m.d.comb += [valid.eq(1), run.eq(total.run), word.kind.eq(OutKind.RAW),
+                         word.column.eq(total.column), word.data.eq(total.v)]
+            with m.If(taken & total.tile_end):
+                m.d.sync += [raw_end.eq(1), raw_last.eq(total.last), raw_run_end.eq(total.end),
+                             raw_run.eq(total.run)]
+        self._deliver(m, word, valid, run, own & brings & total.drop, taken)
+
+        leave, done = Signal(), Signal()
+        m.d.comb += [
+            leave.eq(valid & taken & (word.kind == OutKind.END)),
+            done.eq(leave & word.run_end),
+            self.run_done.eq(done), self.run_dropped.eq(done & own & brings & total.drop),
+            self.idle.eq(accumulate.empty & ~self.psum.valid & ~raw_end & (in_fire == 0)),
+        ]
+        m.d.sync += in_fire.eq(in_fire + (enter & total.tile_end) - (leave & ~own))
+        if cfg.scale_bits or cfg.acc_depth:
+            wrapped = Signal(2)             # a sum of run 0, 1 did
+            wraps = total_valid & total.overflow
+            m.d.comb += self.run_overflow.eq(
+                done & (wrapped.bit_select(run, 1) | (own & brings & total.overflow)))
+            with m.If(wraps):
+                m.d.sync += wrapped.bit_select(total.run, 1).eq(1)
+            with m.If(done):
+                m.d.sync += wrapped.bit_select(run, 1).eq(0)
         return m
 
-    def _picked_layout(self):
-        """One column's V, picked from the tile's."""
-        return data.StructLayout({"v": signed(self.cfg.v_bits), "column": self.cfg.col_bits,
-                                  "end": 1, "fire": fire_layout(self.cfg)})
-
-    def _drain(self, m, picked):
-        """Pick V column by column into `picked`; returns theta, read beside it."""
+    def _fire(self, m, total, fires):
+        """The firing order: its words, the run they belong to, and (the sum is taken)."""
         cfg = self.cfg
-        m.submodules.thresholds = thresholds = Memory(shape=cfg.theta_bits, init=[],
-                                                      depth=1 << (cfg.tile_bits + cfg.col_bits))
-        write = thresholds.write_port()
-        read = thresholds.read_port()
-        thr = self.thr.payload
-        m.d.comb += [self.thr.ready.eq(1), write.en.eq(self.thr.valid),
-                     write.addr.eq(Cat(thr.column, thr.tile)), write.data.eq(thr.theta)]
-
-        psum, here = self.psum.payload, picked.payload
-        column = Signal(cfg.col_bits)
-        at_end = Signal()
-        step = Signal()
-        free = Signal()
-        m.d.comb += [
-            free.eq(~picked.valid | picked.ready),
-            at_end.eq(column == cfg.cols - 1),
-            step.eq(self.psum.valid & free),
-            self.psum.ready.eq(free & at_end),
-            read.addr.eq(Cat(column, psum.fire.tile)), read.en.eq(step),
-        ]
-        with m.If(free):
-            m.d.sync += picked.valid.eq(step)
-        with m.If(step):
-            columns = [psum.v[n] for n in range(cfg.cols)]
-            m.d.sync += [here.v.eq(pick(columns, column)), here.column.eq(column),
-                         here.end.eq(at_end), here.fire.eq(psum.fire), column.eq(column + 1)]
-            with m.If(at_end):
-                m.d.sync += column.eq(0)
-        return read.data
-
-    def _fire(self, m, picked, theta, fired):
-        """The firing order, its words on `fired`; returns (take `picked` now, there is room)."""
-        cfg = self.cfg
-        enter = Signal()
-        free = Signal()
-        neuron = Signal(neuron_layout(cfg))
-        neuron_valid = Signal()
         if cfg.fire == "sar":
             m.submodules.fire = fire = SarFire(cfg)
-            m.submodules.emitter = emitter = Emitter(cfg)
-            wiring.connect(m, fire.fired, emitter.fired)
-            words = emitter.out
+            m.submodules.emitter = words = Emitter(cfg)
+            wiring.connect(m, fire.fired, words.fired)
         else:
-            m.submodules.fire = fire = StaircaseFire(cfg)
-            words = fire.out
-        m.d.comb += [fire.neuron.valid.eq(neuron_valid), fire.neuron.payload.eq(neuron),
-                     free.eq(~neuron_valid | fire.neuron.ready)]
+            m.submodules.fire = fire = words = StaircaseFire(cfg)
+        enter = Signal()
+        neuron = Signal(neuron_layout(cfg))
+        neuron_valid = Signal()
+        free = ~neuron_valid | fire.neuron.ready
+        m.d.comb += [fire.settings.eq(self.settings), fire.neuron.valid.eq(neuron_valid),
+                     fire.neuron.payload.eq(neuron), enter.eq(fires & free)]
         with m.If(free):
             m.d.sync += [
-                neuron_valid.eq(enter), neuron.mag.eq(abs(picked.v)), neuron.neg.eq(picked.v < 0),
-                neuron.theta.eq(theta), neuron.column.eq(picked.column),
-                neuron.end.eq(picked.end), neuron.fire.eq(picked.fire),
+                neuron_valid.eq(enter), neuron.mag.eq(abs(total.v)), neuron.neg.eq(total.v < 0),
+                neuron.theta.eq(total.theta), neuron.last.eq(total.last),
+                neuron.end.eq(total.end), neuron.run.eq(total.run),
             ]
-        m.d.comb += [fired.valid.eq(words.valid), fired.payload.eq(words.payload),
-                     words.ready.eq(fired.ready)]
-        return enter, free
+        return words.out, words.run, enter
+
+    def _deliver(self, m, word, valid, run, drop, taken):
+        """Each word to the host, to the chained buffer, or to both, each at its own pace."""
+        to_host = setting(self.settings, run, "host")
+        has = Signal(2)                     # host, chain have the word that waits for the other
+        ok = Signal(2)
+        m.d.comb += [self.out.payload.eq(word), self.out.valid.eq(valid & to_host & ~has[0]),
+                     ok[0].eq(~to_host | has[0] | self.out.ready), taken.eq(ok.all())]
+        if not can_chain(self.cfg):
+            m.d.comb += ok[1].eq(1)
+            return
+        to_chain = setting(self.settings, run, "chain")
+        m.submodules.gather = gather = Gather(self.cfg)
+        m.d.comb += [
+            gather.words.payload.eq(word), gather.words.valid.eq(valid & to_chain & ~has[1]),
+            ok[1].eq(~to_chain | has[1] | gather.words.ready), gather.fail.eq(drop),
+            gather.buf.eq(setting(self.settings, run, "chain_buf")),
+            gather.complete.eq(setting(self.settings, run, "chain_last")),
+        ]
+        wiring.connect(m, gather.act, wiring.flipped(self.act))
+        with m.If(valid):
+            m.d.sync += has.eq(Mux(taken, 0, ok))

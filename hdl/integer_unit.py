@@ -1,34 +1,36 @@
-"""Integer unit: the integer lanes, walked through a token's salient inputs, tile by tile."""
+"""Integer unit: the integer lanes, walked through the salient inputs of a run's tokens."""
 
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.integer_lane import INTEGER_LATENCY, IntegerLane
-from hdl.payloads import prod_layout, row_layout, salient_layout, salients_layout
+from hdl.payloads import prod_layout, row_layout, salient_layout, visit_layout
 from spinteger.config import Config
 
 
 class IntegerUnit(wiring.Component):
     """Sums of w * q * 2^e per column: one salient input per integer lane and cycle.
 
-    For every column tile it reads the token's lists once and sends the sums as a stream, one
-    word per cycle, `last` on the tile's final word (a zero word when it has no salient
-    input). Runs ahead of the spike lanes as far as back-pressure lets it. Latency from list
-    index to word: `INTEGER_LATENCY` + 2 cycles.
+    For every visit (a tile of a token) it reads the token's lists once and sends the sums as a
+    stream, one word per cycle, `last` on the tile's final word (a zero word when it has no
+    salient input). Runs ahead of the spike lanes as far as back-pressure lets it. Latency from
+    list place to word: `INTEGER_LATENCY` + 2 cycles.
     """
 
     def __init__(self, cfg: Config):
         self.cfg = cfg
         super().__init__({
-            "token": In(stream.Signature(salients_layout(cfg))),    #: a token's lists
-            "index": Out(max(1, (cfg.salient_depth - 1).bit_length())),    #: entry to read
-            "index_en": Out(1),                                     #: read it
+            "visit": In(stream.Signature(visit_layout(cfg))),       #: a tile of a token
+            "place": Out(cfg.list_bits),                            #: list entry to read
+            "place_en": Out(1),                                     #: read it
             "entry": In(data.ArrayLayout(salient_layout(cfg), cfg.int_lanes)),  #: 1 cycle later
-            "read": Out(cfg.rows),                                  #: banks to read now
+            "read": Out(data.ArrayLayout(cfg.group, cfg.int_lanes)),    #: banks to read now
             "addr": Out(data.ArrayLayout(cfg.addr_bits, cfg.int_lanes)),    #: ... and where
-            "rows": In(data.ArrayLayout(row_layout(cfg), cfg.rows)),        #: 1 cycle later
+            "rows": In(data.ArrayLayout(row_layout(cfg),
+                                        cfg.int_lanes * cfg.group)),    #: 1 cycle later
             "prod": Out(stream.Signature(prod_layout(cfg))),        #: product sums
+            "entries": Out(cfg.int_lanes.bit_length()),             #: list entries read now
         })
 
     def elaborate(self, platform):
@@ -37,15 +39,17 @@ class IntegerUnit(wiring.Component):
         en = Signal()
         m.d.comb += en.eq(~self.prod.valid | self.prod.ready)
 
-        # Walk: index over the longest list, then the next tile.
-        token = self.token.payload
-        tile = Signal(cfg.tile_bits)
-        base = Signal(cfg.addr_bits)
+        # Walk: index over the longest list.
+        token = self.visit.payload.token
+        index = Signal(cfg.list_worst.bit_length())
         tile_end = Signal()
+        inside = Cat(self.visit.valid & (index < count) for count in token.count)
         m.d.comb += [
-            tile_end.eq(Cat(self.index + 1 < count for count in token.count) == 0),
-            self.index_en.eq(en & self.token.valid),
-            self.token.ready.eq(en & tile_end & (tile == token.tile_last)),
+            tile_end.eq(Cat(index + 1 < count for count in token.count) == 0),
+            self.place.eq(token.list_start + index),
+            self.place_en.eq(en & self.visit.valid),
+            self.visit.ready.eq(en & tile_end),
+            self.entries.eq(sum((bit & en for bit in inside[1:]), inside[0] & en)),
         ]
         depth = INTEGER_LATENCY + 1
         valid = Signal(depth)      # of the words in the pipeline
@@ -54,18 +58,13 @@ class IntegerUnit(wiring.Component):
         lane_valid = Signal(cfg.int_lanes)
         with m.If(en):
             m.d.sync += [
-                valid.eq(Cat(self.token.valid, valid)), last.eq(Cat(tile_end, last)),
-                lane_base.eq(base),
-                lane_valid.eq(Cat(self.token.valid & (self.index < count)
-                                  for count in token.count)),
+                valid.eq(Cat(self.visit.valid, valid)), last.eq(Cat(tile_end, last)),
+                lane_base.eq(self.visit.payload.base), lane_valid.eq(inside),
             ]
-            with m.If(self.token.valid):
-                m.d.sync += self.index.eq(self.index + 1)
+            with m.If(self.visit.valid):
+                m.d.sync += index.eq(index + 1)
                 with m.If(tile_end):
-                    m.d.sync += [self.index.eq(0), tile.eq(tile + 1),
-                                 base.eq(base + token.stride)]
-                with m.If(self.token.ready):
-                    m.d.sync += [tile.eq(0), base.eq(0)]
+                    m.d.sync += index.eq(0)
 
         # Multiply, and sum over the lanes.
         lanes = []
@@ -75,7 +74,7 @@ class IntegerUnit(wiring.Component):
             m.d.comb += [
                 lane.en.eq(en), lane.valid.eq(lane_valid[number]), lane.base.eq(lane_base),
                 lane.entry.eq(self.entry[number]),
-                self.read[first:first + cfg.group].eq(lane.read),
+                self.read[number].eq(lane.read),
                 self.addr[number].eq(lane.addr),
             ]
             m.d.comb += [lane.rows[index].eq(self.rows[first + index])

@@ -28,7 +28,7 @@ class SpikeLane(wiring.Component):
             "valid": In(1),                   #: an event
             "row": In(cfg.row_bits),          #: its weight row within the tile
             "neg": In(1),                     #: its sign
-            "base": In(cfg.addr_bits),        #: first bank row of the tile
+            "base": In(cfg.addr_bits),        #: first bank row of the tile, in the same cycle
             "wgt": Out(row_layout(cfg)),      #: the codes it selects, or zeros
             "wgt_neg": Out(1),                #: its sign, beside them
             "write": In(1),                   #: store a weight row

@@ -34,6 +34,9 @@ class RampControl(wiring.Component):
             "add_prod": Out(1),           #: V += prod
             "close": Out(1),              #: V complete: move it out
             "v_free": In(1),              #: the place V moves to is free
+            "waits_ramp": Out(1),         #: the stall is for an earlier snapshot's adds,
+            "waits_prod": Out(1),         #: ... for the tile's products,
+            "waits_fire": Out(1),         #: ... or for the place V moves to
         })
 
     def elaborate(self, platform):
@@ -51,6 +54,9 @@ class RampControl(wiring.Component):
             self.close.eq(tail & adds_end & self.v_free
                           & (prods_done | (self.add_prod & self.prod_last))),
             self.stall.eq(self.snap & ~(adds_end & (~tail | self.close))),
+            self.waits_ramp.eq(self.stall & ~adds_end),
+            self.waits_fire.eq(self.stall & adds_end & ~self.v_free),
+            self.waits_prod.eq(self.stall & adds_end & self.v_free),
         ]
         with m.If(self.add_hold):
             m.d.sync += left.eq(left - 1)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from amaranth.hdl import Mux, Value
+from amaranth.lib import data
 
 
 def pick(values: Sequence[Value], index: Value) -> Value:
@@ -15,6 +16,11 @@ def pick(values: Sequence[Value], index: Value) -> Value:
                   for low, high in zip(values[::2], values[1::2], strict=False)] + odd
         bit += 1
     return values[0]
+
+
+def setting(settings: data.View, run: Value, name: str) -> Value:
+    """One setting of the run, 0 or 1, that a word belongs to. `settings` has those of both."""
+    return Mux(run, settings[1][name], settings[0][name])
 
 
 def lowest(bits: Value) -> Value:

@@ -126,8 +126,8 @@ def run_layers(simulators: list[str], console: Console) -> Iterator[tuple[Config
     for simulator in simulators:
         with console.status(f"the ReLU network on {simulator}"):
             images = ICARUS_IMAGES if simulator == "icarus" else 64
-            more, accuracy = run_digits(mlp, simulator, images)
-        rows += more
+            row, accuracy = run_digits(mlp, simulator, images)
+        rows.append(row)
         console.print(f"digits on {simulator}: {accuracy:.1%} of {images} images classified "
                       "right by the RTL")
     yield CONFIG, rows

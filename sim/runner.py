@@ -5,7 +5,6 @@ not changed starts at once. Needs no installation step beyond the package; `sim.
 the simulators.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -21,25 +20,19 @@ from threading import Lock
 from typing import Any
 from xml.etree import ElementTree
 
-from filelock import FileLock
-
-from gen.verilog import to_verilog
-from sim import tools
+from gen.verilog import TOP
+from sim import builds, tools
+from sim.builds import BenchError, built, cache_dir, tail
 from spinteger.config import Config
 from tb.bench import ENV
 from tb.tops import TOPS
 
 SIMULATORS = ("verilator", "icarus")
-TOP = "spinteger"
 
 _ENVIRONMENT = Lock()
 
 #: Verilator: only the top's ports are public, which keeps large arrays fast to build and run.
 PORTS_PUBLIC = f'`verilator_config\npublic_flat_rw -module "{TOP}" -var "*"\n'
-
-
-class BenchError(RuntimeError):
-    """A bench could not be built or did not run to its end; the message has the log's tail."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +52,6 @@ class Result:
     def ok(self) -> bool:
         """All tests ran and passed."""
         return bool(self.passed) and not self.failed
-
-
-def cache_dir() -> Path:
-    """Where builds are kept: `.cache/sim` of the repository, or below $SPINTEGER_CACHE."""
-    base = os.environ.get("SPINTEGER_CACHE")
-    return (Path(base) if base else Path(__file__).parents[1] / ".cache") / "sim"
 
 
 def run(bench: str, simulator: str, cfg: Config, *, seed: int = 1, waves: bool = False,
@@ -109,9 +96,9 @@ def _test(bench: str, simulator: str, cfg: Config, folder: Path, work: Path, *, 
             extra_env={ENV: json.dumps(given), **_python_env()})
     except (SystemExit, subprocess.CalledProcessError, RuntimeError) as error:
         if not xml.exists():        # failed tests are a result; no result file is an error
-            raise BenchError(f"{bench} on {simulator}: {error}\n{_tail(log)}") from error
+            raise BenchError(f"{bench} on {simulator}: {error}\n{tail(log)}") from error
     passed, failed = _read_results(xml)
-    failed = {name: f"{text}\n{_tail(log)}" for name, text in failed.items()}
+    failed = {name: f"{text}\n{tail(log)}" for name, text in failed.items()}
     return passed, failed, json.loads(result.read_text()) if result.exists() else []
 
 
@@ -123,8 +110,8 @@ def _lock_of(bench: str, cfg: Config) -> Lock:
 
 @cache
 def _verilog(bench: str, cfg: Config) -> str:
-    """The Verilog of a bench's top, generated once per process."""
-    return to_verilog(TOPS[bench](cfg), TOP)
+    """The Verilog of a bench's top, read once per process."""
+    return builds.verilog(TOPS[bench], cfg)
 
 
 def _python_env() -> dict[str, str]:
@@ -143,15 +130,8 @@ def _build(verilog: str, simulator: str, waves: bool) -> tuple[Path, bool]:
     # A Verilator model is linked with cocotb's libraries in this very environment.
     parts = [verilog, PORTS_PUBLIC, simulator, tools.find(simulator).version,
              version("cocotb"), sys.prefix, str(waves), *args]
-    key = hashlib.sha256("\0".join(parts).encode())
-    folder = cache_dir() / f"{simulator}-{key.hexdigest()[:20]}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
-        done = folder / "built"
-        if done.exists():
-            return folder, False
-        shutil.rmtree(folder, ignore_errors=True)       # what an interrupted build left
-        folder.mkdir(parents=True)
+
+    def make(folder: Path) -> None:
         source = folder / f"{TOP}.v"
         source.write_text(verilog)
         sources = [source]
@@ -163,9 +143,9 @@ def _build(verilog: str, simulator: str, waves: bool) -> tuple[Path, bool]:
             runner.build(sources=sources, hdl_toplevel=TOP, build_args=args, build_dir=folder,
                          timescale=("1ns", "1ps"), waves=waves, log_file=log, always=True)
         except (SystemExit, subprocess.CalledProcessError, RuntimeError) as error:
-            raise BenchError(f"building for {simulator}: {error}\n{_tail(log)}") from error
-        done.touch()
-    return folder, True
+            raise BenchError(f"building for {simulator}: {error}\n{tail(log)}") from error
+
+    return built(simulator, parts, make)
 
 
 def _runner(simulator: str) -> Any:
@@ -225,7 +205,3 @@ def _keep_waves(work: Path, folder: Path, label: str, simulator: str) -> Path | 
     target = Path("build/waves") / f"{label}-{simulator}{found[0].suffix}"
     target.parent.mkdir(parents=True, exist_ok=True)
     return Path(shutil.move(found[0], target))
-
-
-def _tail(log: Path, lines: int = 30) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) if log.exists() else ""

@@ -95,48 +95,76 @@ def _read_field(field: data.Field, rest: str, bits: NDArray[np.uint8]) -> Ints:
     return values
 
 
-def wgt_words(cfg: Config, w: Ints) -> list[int]:
-    """Weight rows of all tiles of w [K, N]: tile by tile, row by row, lane by lane.
+def wgt_words(cfg: Config, w: Ints, base: int = 0) -> list[int]:
+    """Weight rows of all tiles of w [K, N], the first at bank row `base`: tile by tile, input by
+    input, `cfg.wgt_beat_rows` to a word.
 
     Missing inputs of the last row and columns of the last tile are zero weights.
     """
     k, n = w.shape
-    rows, tiles = cfg.tile_rows(k), cfg.col_tiles(n)
-    padded = np.zeros((rows * cfg.rows, tiles * cfg.cols), np.int64)
+    rows, tiles, per_word = cfg.tile_rows(k), cfg.col_tiles(n), cfg.wgt_beat_rows
+    padded = np.zeros((rows * cfg.groups, tiles * cfg.cols), np.int64)
     padded[:k, :n] = w
-    per_tile = padded.reshape(rows, cfg.rows, tiles, cfg.cols).transpose(2, 0, 1, 3)
-    tile, row, lane = np.indices((tiles, rows, cfg.rows))
-    return pack(wgt_layout(cfg), {"row.*": per_tile.reshape(-1, cfg.cols),
-                                  "addr": (tile * rows + row).ravel(), "lane": lane.ravel()})
+    by_tile = padded.reshape(rows * cfg.groups, tiles, cfg.cols).transpose(1, 0, 2)
+    tile, row, word = (axis.ravel() for axis in np.indices((tiles, rows, cfg.groups // per_word)))
+    return pack(wgt_layout(cfg), {
+        "row.*.*": by_tile.reshape(-1, per_word, cfg.cols), "addr": base + tile * rows + row,
+        "mask": np.full(len(row), (1 << per_word) - 1),
+        "group": word * per_word, "pattern": row % cfg.patterns})
 
 
-def thr_words(cfg: Config, theta: Ints) -> list[int]:
-    """Thresholds theta [N], column by column, tile by tile; the last tile's other columns get 1."""
-    index = np.arange(-(-len(theta) // cfg.cols) * cfg.cols)
-    padded = np.ones(len(index), np.int64)
+def thr_words(cfg: Config, theta: Ints, index: int = 0) -> list[int]:
+    """Thresholds theta [N], column by column, tile by tile, the first tile at place `index`.
+
+    The last tile's other columns get 1.
+    """
+    columns = np.arange(-(-len(theta) // cfg.cols) * cfg.cols)
+    padded = np.ones(len(columns), np.int64)
     padded[:len(theta)] = theta
-    return pack(thr_layout(cfg), {"theta": padded, "column": index % cfg.cols,
-                                  "tile": index // cfg.cols})
+    return pack(thr_layout(cfg), {
+        "value": padded, "column": columns % cfg.cols, "index": index + columns // cfg.cols})
 
 
-def act_words(cfg: Config, q: Ints, e: Ints) -> list[int]:
-    """Codes of tokens q, e [T, K]: R codes a word, `last` on each token's final word."""
+def scale_words(cfg: Config, mul: Ints, shift: Ints, index: int = 0) -> list[int]:
+    """Group scales mul, shift [N], placed as in `thr_words`; the other columns get 0."""
+    columns = np.arange(-(-len(mul) // cfg.cols) * cfg.cols)
+    padded = np.zeros(len(columns), np.int64)
+    padded[:len(mul)] = mul | shift << cfg.scale_bits
+    return pack(thr_layout(cfg), {
+        "value": padded, "column": columns % cfg.cols, "index": index + columns // cfg.cols,
+        "is_scale": np.ones(len(columns), np.int64)})
+
+
+def act_words(cfg: Config, q: Ints, e: Ints, buf: int = 0, shift: Ints | None = None) -> list[int]:
+    """Codes of tokens q, e [T, K]: G codes a word, `last` on each token's final word.
+
+    `shift` [T]: the tokens' steps as powers of two.
+    """
     tokens, k = q.shape
     rows = cfg.tile_rows(k)
-    padded = np.zeros((2, tokens, rows * cfg.rows), np.int64)
+    padded = np.zeros((2, tokens, rows * cfg.groups), np.int64)
     padded[0, :, :k], padded[1, :, :k] = q, e
     last = np.tile(np.arange(rows) == rows - 1, tokens)
-    fields = {"code.*.q": padded[0].reshape(-1, cfg.rows), "last": last}
+    fields = {"code.*.q": padded[0].reshape(-1, cfg.groups), "last": last,
+              "buf": np.full(tokens * rows, buf)}
     if cfg.exp_bits:
-        fields["code.*.e"] = padded[1].reshape(-1, cfg.rows)
+        fields["code.*.e"] = padded[1].reshape(-1, cfg.groups)
+    if cfg.shift_bits and shift is not None:
+        fields["shift"] = np.repeat(shift, rows)
     return pack(act_layout(cfg), fields)
 
 
-def run_word(cfg: Config, k: int, tiles: int, raw: bool = False, unsigned: bool = False,
-             spikes_only: bool = False, silence: int = 0) -> int:
-    """The `run` port for tokens of K = `k` on `tiles` column tiles."""
-    values = {"tile_last": tiles - 1, "stride": cfg.tile_rows(k), "raw": raw,
-              "unsigned": unsigned, "spikes_only": spikes_only, "silence": silence}
+def run_word(cfg: Config, k: int, tiles: int, tokens: int, buf: int = 0, slot: int = 0,
+             **settings: int) -> int:
+    """A run of tokens of K = `k` on `tiles` column tiles of a slot; the result goes to the host.
+
+    `settings`: raw, unsigned, spikes_only, silence, scale, acc_first, acc_last, host, chain,
+    chain_buf, chain_last (see `settings_layout`).
+    """
+    values = {"tile_last": tiles - 1, "stride": cfg.tile_rows(k), "token_last": tokens - 1,
+              "buf": buf, "base": slot * cfg.slot_rows, "fire.index": slot * cfg.tiles}
+    fire = {"acc_first": 1, "acc_last": 1, "host": 1, "chain_last": 1, **settings}
+    values |= {f"fire.{name}": value for name, value in fire.items()}
     return pack(run_layout(cfg), {name: np.array([int(v)]) for name, v in values.items()})[0]
 
 

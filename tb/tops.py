@@ -14,6 +14,7 @@ from hdl.event_queue import EventQueue
 from hdl.if_bank import IfBank
 from hdl.integer_unit import IntegerUnit
 from hdl.lane import SpikeLane
+from hdl.machine import Machine
 from hdl.payloads import (
     act_layout,
     prod_layout,
@@ -26,6 +27,7 @@ from hdl.payloads import (
 )
 from hdl.salient_queue import SalientQueue
 from spinteger.config import Config
+from tb.loopback import AxiTop, WishboneTop
 
 
 class EncoderTop(wiring.Component):
@@ -170,4 +172,5 @@ class IntegerTop(wiring.Component):
 TOPS: dict[str, type[wiring.Component]] = {
     "encoder": EncoderTop, "lane": SpikeLane, "column": ColumnTop, "integer_lane": IntegerTop,
     "if_bank": IfBank, "array": HybridArray, "layer": HybridArray,
+    "axi": AxiTop, "wishbone": WishboneTop, "machine": Machine,
 }

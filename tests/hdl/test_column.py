@@ -15,8 +15,9 @@ from tests.hdl.traffic import SMALL, random_codes, random_wgt
 
 CONFIGS = {
     "4_lanes": SMALL,
-    "1_lane": SMALL.with_(rows=1, k=9),
-    "3_lanes": SMALL.with_(rows=3),
+    "1_lane": SMALL.with_(rows=1, homes=1, int_lanes=1, k=9),
+    "3_lanes": SMALL.with_(rows=3, homes=1, int_lanes=3),
+    "8_lanes": SMALL.with_(rows=8, k=40),
     "unsigned": SMALL.with_(signed=False, window=15),
     "plain_int8": SMALL.with_(exp_max=0, sal_bits=4),
 }
@@ -61,7 +62,7 @@ def test_random_controls(cfg: Config) -> None:
             wgt = [rng.choice([-8, -1, 0, 3, 7]) for _ in range(cfg.rows)]
             negs = rng.getrandbits(cfg.rows) if cfg.signed else 0
             snap = rng.random() < 0.3
-            clear = snap and rng.random() < 0.3 or spent + 1 >= cfg.rows_k
+            clear = snap and rng.random() < 0.3 or (spent + 2) * cfg.rows > cfg.groups * cfg.rows_k
             add = rng.choice(["add_hold", "add_prod", None])
             prod = rng.randint(-1 << cfg.prod_bits - 2, 1 << cfg.prod_bits - 2)
             close = rng.random() < 0.1 or abs(total) > (1 << cfg.v_bits - 2)
@@ -132,25 +133,27 @@ def test_running_sum_and_v_follow_the_golden_ramp(cfg: Config) -> None:
 def test_worst_case_sums_fit(name: str, negs: int) -> None:
     """All weights -8: S of all inputs firing at once (with a sign), and V of all salient."""
     cfg = CONFIGS[name]
-    rig = Rig(cfg)
-    per_cycle = -cfg.wgt_max * cfg.rows * (-1 if negs else 1)
-    peak = cfg.int_lanes * cfg.wgt_max << cfg.sal_bits - 1 + cfg.exp_max
+    rig, inputs = Rig(cfg), cfg.groups * cfg.rows_k
+    lowest = -cfg.wgt_max
+    peak = cfg.wgt_max << cfg.sal_bits - 1 + cfg.exp_max
 
     async def bench(ctx):
-        for _ in range(cfg.rows_k):
-            await rig.cycle(ctx, [-cfg.wgt_max] * cfg.rows, ((1 << cfg.rows) - 1) * negs)
+        for left in range(inputs, 0, -cfg.rows):            # as many lanes as inputs are left
+            live = min(left, cfg.rows)
+            await rig.cycle(ctx, [lowest] * live + [0] * (cfg.rows - live),
+                            ((1 << cfg.rows) - 1) * negs)
         for _ in range(tree_depth(cfg)):
             await rig.cycle(ctx)
         await rig.cycle(ctx, snap=1, clear=1)
         for _ in range(cfg.window):
             await rig.cycle(ctx, add_hold=1)
         await rig.cycle(ctx, close=1)
-        assert ctx.get(rig.column.v) == per_cycle * cfg.rows_k * cfg.window
+        assert ctx.get(rig.column.v) == lowest * inputs * cfg.window * (-1 if negs else 1)
         for sign in (1, -1):
-            for _ in range(cfg.salient_depth - 1):
-                await rig.cycle(ctx, add_prod=1, prod=sign * peak)
-            await rig.cycle(ctx, add_prod=1, prod=sign * peak, close=1)
-            assert ctx.get(rig.column.v) == sign * peak * cfg.salient_depth
+            for left in range(inputs, 0, -cfg.int_lanes):   # ... as many integer lanes
+                await rig.cycle(ctx, add_prod=1, prod=sign * peak * min(left, cfg.int_lanes),
+                                close=left <= cfg.int_lanes)
+            assert ctx.get(rig.column.v) == sign * peak * inputs
 
     simulate(rig.bench, bench)
 

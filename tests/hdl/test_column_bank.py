@@ -8,12 +8,15 @@ import torch
 from golden.codes import Codes
 from golden.integrate import integer_lanes, ramp
 from hdl.column_bank import ColumnBank
+from hdl.tree import tree_depth
 from spinteger.config import Config
-from tests.hdl.streams import get, put, simulate
+from tests.hdl.streams import Bench, get, put, simulate
 
-BASE = Config(rows=4, cols=3, k=12, depth=24, tiles=4, exp_max=1, frac_bits=4, theta_bits=12)
+BASE = Config(rows=4, cols=3, homes=2, int_lanes=2, k=12, depth=32, tiles=4, exp_max=1,
+              frac_bits=4, theta_bits=12)
 CONFIGS = {"4x3": BASE, "unsigned": BASE.with_(window=15, signed=False),
-           "1x2": BASE.with_(rows=1, cols=2), "5x1": BASE.with_(rows=5, cols=1)}
+           "1x2": BASE.with_(rows=1, cols=2, homes=1, int_lanes=1),
+           "5x1": BASE.with_(rows=5, cols=1, homes=1, int_lanes=5)}
 
 
 def leaves(cfg: Config, q: list[int], w: list[list[int]]) -> list[dict]:
@@ -53,6 +56,10 @@ def test_sums_equal_the_golden_ramp(cfg: Config, stall: float) -> None:
         codes = Codes(torch.tensor(q), torch.zeros(len(q), dtype=torch.int64))
         want.append(ramp(codes, torch.tensor(w), cfg)[0].tolist())
 
+    fires = [{"run": rng.getrandbits(1), "tile": rng.randrange(cfg.tiles),
+              "shift": rng.randrange(1 << cfg.shift_bits), "last": rng.getrandbits(1),
+              "end": rng.getrandbits(1), "drop": rng.getrandbits(1)} for _ in tiles]
+
     async def send_leaves(ctx):
         for number, (q, w) in enumerate(tiles):
             for word in leaves(cfg, q, w):
@@ -66,7 +73,8 @@ def test_sums_equal_the_golden_ramp(cfg: Config, stall: float) -> None:
                 ctx.set(dut.neg, word["neg"])
                 ctx.set(dut.dt, word["dt"])
                 ctx.set(dut.tile_end, word["tile_end"])
-                ctx.set(dut.fire.tile, number % cfg.tiles)
+                ctx.set(dut.fire, fires[number] if word["tile_end"] else
+                        {name: rng.getrandbits(1) for name in fires[number]})
                 ctx.set(dut.snap, word["snap"])
                 await ctx.tick().until(dut.en)
         ctx.set(dut.snap, 0)
@@ -90,6 +98,45 @@ def test_sums_equal_the_golden_ramp(cfg: Config, stall: float) -> None:
         words = await get(ctx, dut.psum, lambda words: len(words) == len(tiles), rng, stall)
         got.extend(words)
 
-    simulate(dut, send_leaves, send_products, receive)
+    async def watch_waits(ctx):
+        async for _, _, en, waits in ctx.tick().sample(dut.en, dut.waits):
+            assert waits.ramp + waits.integer + waits.firing == (not en), "one reason to wait"
+
+    simulate(dut, send_leaves, send_products, receive, processes=[watch_waits], watch=[dut.psum])
     assert [[word.v[c] for c in range(cfg.cols)] for word in got] == want
-    assert [word.fire.tile for word in got] == [n % cfg.tiles for n in range(len(tiles))]
+    assert [{name: word.fire[name] for name in fires[0]} for word in got] == fires
+
+
+def test_a_leaf_a_cycle_and_v_after_its_adds() -> None:
+    """Three words, two adds of S and one product: neither waits for the other. V is there tree
+    depth + 1 cycles after a tile's last leaf, and one for the add of its last S."""
+    cfg = BASE
+    dut, tiles = ColumnBank(cfg), 6
+    bench = Bench(dut)
+    words = leaves(cfg, [7] * 2 * cfg.rows + [6] * cfg.rows, [[1] * cfg.cols] * cfg.k)
+    words[-1]["dt"] = 1            # as if level 0 came next
+    taken: list[int] = []
+    closed: list[int] = []
+
+    async def send_leaves(ctx):
+        for word in words * tiles:
+            for lane in range(cfg.rows):
+                ctx.set(dut.wgt[lane], word["wgt"][lane])
+            for name in ("neg", "snap", "dt", "tile_end"):
+                ctx.set(getattr(dut, name), word[name])
+            assert ctx.get(dut.en)
+            taken.extend(await ctx.tick().sample(bench.cycle).until(dut.en))
+        ctx.set(dut.snap, 0)
+
+    async def send_products(ctx):
+        await put(ctx, dut.prod, [{"prod": [0] * cfg.cols, "last": 1}] * tiles)
+
+    async def receive(ctx):
+        stamped = await get(ctx, dut.psum, lambda words: len(words) == tiles, cycle=bench.cycle)
+        closed.extend(cycle for _, cycle in stamped)
+
+    simulate(bench, send_leaves, send_products, receive)
+    assert taken == list(range(taken[0], taken[0] + len(taken)))
+    lasts = taken[len(words) - 1::len(words)]
+    assert [v - last for v, last in zip(closed, lasts, strict=True)] == [
+        tree_depth(cfg) + 1 + 1] * tiles

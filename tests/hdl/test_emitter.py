@@ -39,15 +39,15 @@ def hard_levels(cfg: Config) -> Tensor:
 
 
 def level_words(levels: Tensor) -> list[dict]:
-    """Tiles [tiles, C] as `fired` words; every third tile ends a token."""
-    return [{"level": abs(level), "neg": level < 0, "column": column,
-             "end": column == len(tile) - 1, "fire": {"last": number % 3 == 2}}
+    """Tiles [tiles, C] as `fired` words; every third tile ends a token, every sixth a run."""
+    return [{"level": abs(level), "neg": level < 0, "last": number % 3 == 2,
+             "end": number % 6 == 5 and column == len(tile) - 1, "run": number % 2}
             for number, tile in enumerate(levels.tolist()) for column, level in enumerate(tile)]
 
 
 def run(cfg: Config, levels: Tensor, stall: float = 0.0, seed: int = 33) -> list[tuple]:
     """Output words with their cycles."""
-    bench, received = Bench(Emitter(cfg)), []
+    bench, received, ended = Bench(Emitter(cfg)), [], [0]
     dut, tiles = bench.dut, levels.shape[0]
 
     def rng(n: int) -> random.Random | None:
@@ -56,12 +56,20 @@ def run(cfg: Config, levels: Tensor, stall: float = 0.0, seed: int = 33) -> list
     async def send(ctx):
         await put(ctx, dut.fired, level_words(levels), rng(0), stall)
 
-    async def receive(ctx):
-        received.extend(await get(
-            ctx, dut.out, lambda ws: sum(w.kind == OutKind.END for w in ws) == tiles,
-            rng(1), stall, bench.cycle))
+    def over(words: list) -> bool:
+        ended[0] += len(words) > 0 and words[-1].kind == OutKind.END
+        return ended[0] == tiles
 
-    simulate(bench, send, receive, watch=[dut.out])
+    async def receive(ctx):
+        received.extend(await get(ctx, dut.out, over, rng(1), stall, bench.cycle))
+
+    async def watch_run(ctx):
+        async for _, _, valid, run in ctx.tick().sample(dut.out.valid, dut.run):
+            assert not valid or run == ended[0] % 2
+
+    simulate(bench, send, receive, watch=[dut.out], processes=[watch_run])
+    ends = [word.run_end for word, _ in received if word.kind == OutKind.END]
+    assert ends == [number % 6 == 5 for number in range(tiles)]
     return received
 
 

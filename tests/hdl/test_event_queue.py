@@ -1,11 +1,10 @@
-"""Event queue: cycle by cycle against lists of events, and golden.level_counts."""
+"""Event queue: cycle by cycle against lists of events, and golden.trains.counts."""
 
 import random
 
 import pytest
 
-import golden
-from golden import Codes
+from golden import trains
 from hdl.event_queue import EventQueue
 from spinteger.config import Config
 from tests.hdl.streams import Bench, simulate
@@ -15,9 +14,12 @@ CONFIGS = {
     "signed": SMALL,
     "unsigned_15": SMALL.with_(signed=False, window=15),
     "window_1": SMALL.with_(window=1),
-    "one_row": SMALL.with_(k=4),
-    "16_rows": SMALL.with_(k=64),
+    "one_row": SMALL.with_(k=2),
+    "one_home": SMALL.with_(homes=1),
+    "16_rows": SMALL.with_(k=32),
+    "4_homes": SMALL.with_(homes=4),
 }
+configs = pytest.mark.parametrize("cfg", CONFIGS.values(), ids=CONFIGS)
 Event = tuple[int, int]        # row, neg
 
 
@@ -30,18 +32,17 @@ class Rig:
         self.buckets: list[dict[int, list[Event]]] = [{}, {}]
         self.current: list[Event] = []          # of the bucket being popped
         self.out: Event | None = None
+        self.rng = random.Random(1)
 
-    async def cycle(self, ctx, push: tuple[int, int, Event] | None = None, en: int = 1,
+    async def cycle(self, ctx, push: tuple[int, int, Event] | None = None,
                     load: tuple[int, int] | None = None, forget: int = 0) -> bool:
         """push (buf, level, event), load (buf, level); returns whether the load was taken."""
-        dut = self.dut
+        dut, rng = self.dut, self.rng
+        buf, level, event = push or (rng.getrandbits(1), rng.randint(1, self.cfg.window), (0, 0))
+        for name, value in zip(("buf", "level", "row", "neg"), (buf, level, *event), strict=True):
+            ctx.set(getattr(dut, f"push_{name}"), value)
         ctx.set(dut.push, push is not None)
-        if push:
-            buf, level, event = push
-            for name, value in zip(("buf", "level", "row", "neg"), (buf, level, *event),
-                                   strict=True):
-                ctx.set(getattr(dut, f"push_{name}"), value)
-        ctx.set(dut.en, en)
+        assert ctx.get(dut.fill) == len(self.buckets[buf].get(level, [])), "whether it pushes or not"
         ctx.set(dut.forget, forget)
         last = len(self.current) <= 1
         assert ctx.get(dut.last) == last
@@ -54,52 +55,53 @@ class Rig:
         if self.out is not None:
             assert (ctx.get(dut.row), ctx.get(dut.neg)) == self.out
         await ctx.tick()
-        if en:
-            self.out = self.current.pop() if self.current else None
-            if takes:
-                self.current = list(self.buckets[takes[0]].get(takes[1], []))
+        self.out = self.current.pop() if self.current else None
+        if takes:
+            self.current = list(self.buckets[takes[0]].get(takes[1], []))
         if push:
             self.buckets[buf].setdefault(level, []).append(event)
-        for buf in range(2):
-            if forget >> buf & 1:
-                self.buckets[buf] = {}
-        return bool(en and takes)
+        for number in range(2):
+            if forget >> number & 1:
+                self.buckets[number] = {}
+        return bool(takes)
 
 
-def lane_spikes(cfg: Config, codes: Codes, token: int, lane: int) -> list[tuple[int, Event]]:
-    """(level, event) of one lane's inputs, in the order the encoder stores them."""
-    return [(cfg.window - t, (k // cfg.rows, int(sign < 0)))
-            for t, k, sign in sorted(golden.events.events(codes, cfg)[token], key=lambda e: e[1])
-            if k % cfg.rows == lane]
+def lane_events(train: trains.Train, cfg: Config, lane: int) -> list[tuple[int, Event]]:
+    """(level, event) of one lane, in the order in which the encoder stores them."""
+    events, levels = [], [n + 1 for n in range(cfg.window) if train.levels >> n & 1]
+    for word in range(train.length):
+        if train.valid[word, lane]:
+            events.append((levels[-1], (int(train.row[word, lane]), int(train.neg[word, lane]))))
+        if train.snap[word] and levels:
+            levels.pop()
+    return sorted(events, key=lambda event: event[1][0])
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.4], ids=["free", "stalled"])
-@pytest.mark.parametrize("cfg", CONFIGS.values(), ids=CONFIGS)
+@configs
 def test_tokens_popped_while_the_next_is_pushed(cfg: Config, stall: float) -> None:
-    """Two tiles per token, levels downwards; pushes, pops and stalls are independent."""
+    """Levels downwards; pushes and pops are independent."""
     k = cfg.k
     codes = join(hard_codes(cfg, k), random_codes(cfg, 6, k, seed=6, salient=0.05))
-    counts = golden.level_counts(codes, cfg, cfg.rows)
+    counts, tokens = trains.counts(codes, cfg), trains.trains(codes, cfg)
     rng, rig = random.Random(7), Rig(cfg)
 
     async def bench(ctx):
-        for token in range(codes.q.shape[0] + 1):
+        for token in range(len(tokens) + 1):
             fill, drain = token % 2, 1 - token % 2
-            pushes = (lane_spikes(cfg, codes, token, lane=0)
-                      if token < codes.q.shape[0] else [])
-            loads = [(drain, level) for _ in range(2) for level in range(cfg.window, -1, -1)]
+            pushes = lane_events(tokens[token], cfg, lane=0) if token < len(tokens) else []
+            loads = [(drain, level) for level in range(cfg.window, -1, -1)]
             popped = 0
             while pushes or loads or rig.current or rig.out:
-                en = rng.random() >= stall
                 push = None
                 if pushes and rng.random() >= stall:
                     level, event = pushes.pop(0)
                     push = (fill, level, event)
-                popped += bool(rig.out and en)
-                if await rig.cycle(ctx, push, en, loads[0] if loads else None):
+                popped += rig.out is not None
+                if await rig.cycle(ctx, push, loads[0] if loads and rng.random() >= stall else None):
                     loads.pop(0)
             if token:
-                assert popped == 2 * int(counts[token - 1, 0].sum())
+                assert popped == int(counts[token - 1, 0].sum())
             await rig.cycle(ctx, forget=1 << drain)
             for level in range(cfg.window + 1):            # now empty
                 await rig.cycle(ctx, load=(drain, level))
@@ -109,10 +111,32 @@ def test_tokens_popped_while_the_next_is_pushed(cfg: Config, stall: float) -> No
     simulate(Bench(rig.dut), bench)
 
 
-@pytest.mark.parametrize("cfg", CONFIGS.values(), ids=CONFIGS)
+@configs
+def test_every_bucket_holds_its_worst_case(cfg: Config) -> None:
+    """All levels of both buffers full at once, `bucket_depth` events each; none is lost."""
+    rig = Rig(cfg)
+
+    async def bench(ctx):
+        places = [(buf, level) for buf in range(2) for level in range(1, cfg.window + 1)]
+        for number in range(cfg.bucket_depth):
+            for buf, level in places:
+                event = (number * cfg.homes % cfg.rows_k, (number + level + buf) % 2 * cfg.signed)
+                await rig.cycle(ctx, (buf, level, event))
+        for place in places:
+            popped = 0
+            assert await rig.cycle(ctx, load=place)
+            while rig.current or rig.out:
+                popped += rig.out is not None
+                await rig.cycle(ctx)
+            assert popped == cfg.bucket_depth
+
+    simulate(Bench(rig.dut), bench)
+
+
+@configs
 def test_first_event_after_two_edges_then_one_per_cycle_without_gap(cfg: Config) -> None:
     """A bucket of n events takes max(1, n) cycles; the next one follows at once."""
-    rig, full, rows = Rig(cfg), cfg.window, cfg.rows_k
+    rig, full, rows = Rig(cfg), cfg.window, cfg.bucket_depth
 
     async def bench(ctx):
         for row in range(rows):
@@ -146,5 +170,26 @@ def test_forget_leaves_the_other_buffer() -> None:
         await rig.cycle(ctx, load=(1, 7))
         await rig.cycle(ctx)
         assert rig.out is None
+
+    simulate(Bench(rig.dut), bench)
+
+
+def test_forget_as_the_last_bucket_leaves_and_the_other_buffer_is_pushed() -> None:
+    """What the recorder's `done` does: the half is empty from the next cycle on."""
+    rig = Rig(SMALL)
+
+    async def bench(ctx):
+        for row in range(3):
+            await rig.cycle(ctx, (0, 2, (row, 0)))
+        await rig.cycle(ctx, load=(0, 2))
+        await rig.cycle(ctx)
+        await rig.cycle(ctx)
+        await rig.cycle(ctx, (1, 2, (4, 1)), forget=0b01)      # pops the last event
+        await rig.cycle(ctx, (0, 2, (5, 1)), load=(0, 2))      # the load comes before this push
+        await rig.cycle(ctx, (0, 2, (6, 0)), load=(0, 2))
+        for place in ((0, 2), (1, 2)):
+            await rig.cycle(ctx, load=place)
+            await rig.cycle(ctx)
+        await rig.cycle(ctx)
 
     simulate(Bench(rig.dut), bench)

@@ -20,29 +20,48 @@ from tests.hdl.traffic import (
     read_tiles,
 )
 
-#: One tile: v [C], theta [C], run options.
+NO_SETTINGS = {"unsigned": 0, "spikes_only": 0, "silence": 0}
+#: One tile: v [C], theta [C], its run's settings and perhaps `last`.
 TileIn = tuple[Tensor, Tensor, dict[str, int]]
 
 
 def run(cfg: Config, tiles: list[TileIn], stall: float = 0.0, seed: int = 34) -> tuple:
     """Check the words of all tiles; returns cycles neurons were taken in, (word, cycle) pairs."""
     bench = Bench(StaircaseFire(cfg))
-    dut, taken, received = bench.dut, [], []
+    dut, taken, received, ended = bench.dut, [], [], [0]
 
     def rng(n: int) -> random.Random | None:
         return random.Random(seed + n) if stall else None
 
     async def send(ctx):
-        for v, theta, options in tiles:
-            taken.extend(await put(ctx, dut.neuron, neuron_words(cfg, v, theta, **options),
-                                   rng(0), stall, bench.cycle))
+        held: list[dict[str, int]] = [{}, {}]
+        stalls = rng(0)
+        for number, (v, theta, options) in enumerate(tiles):
+            while number - 1 > ended[0]:                       # two settings in flight
+                await ctx.tick()
+            settings = {name: value for name, value in options.items() if name != "last"}
+            held[number % 2] = NO_SETTINGS | settings
+            ctx.set(dut.settings, [held[0] or NO_SETTINGS, held[1] or NO_SETTINGS])
+            taken.extend(await put(
+                ctx, dut.neuron, neuron_words(cfg, v, theta, options.get("last", 1),
+                                              number % 3 == 0, number % 2),
+                stalls, stall, bench.cycle))
+
+    def over(words: list) -> bool:
+        ended[0] += len(words) > 0 and words[-1].kind == OutKind.END
+        return ended[0] == len(tiles)
 
     async def receive(ctx):
         received.extend(await get(
-            ctx, dut.out, lambda ws: len(ws) and ws[-1].kind == OutKind.END
-            and sum(w.kind == OutKind.END for w in ws) == len(tiles), rng(1), stall, bench.cycle))
+            ctx, dut.out, over, rng(1), stall, bench.cycle))
 
-    simulate(bench, send, receive, watch=[dut.out])
+    async def watch_run(ctx):
+        async for _, _, valid, run in ctx.tick().sample(dut.out.valid, dut.run):
+            assert not valid or run == ended[0] % 2
+
+    simulate(bench, send, receive, watch=[dut.out], processes=[watch_run])
+    ends = [word.run_end for word, _ in received if word.kind == OutKind.END]
+    assert ends == [number % 3 == 0 for number in range(len(tiles))]
     got = read_tiles(cfg, [word for word, _ in received])
     for number, (tile, (v, theta, options)) in enumerate(zip(got, tiles, strict=True)):
         want, = expected_tiles(cfg, v[None], theta, **options)
@@ -52,8 +71,8 @@ def run(cfg: Config, tiles: list[TileIn], stall: float = 0.0, seed: int = 34) ->
 
 
 def small(window: int, sal_bits: int, exp_max: int, frac_bits: int) -> Config:
-    return Config(rows=1, cols=32, k=1, depth=1, tiles=1, wgt_bits=2, window=window,
-                  sal_bits=sal_bits, exp_max=exp_max, frac_bits=frac_bits, theta_bits=8,
+    return Config(rows=1, cols=32, homes=1, int_lanes=1, k=1, slots=1, depth=1, tiles=1,
+                  wgt_bits=2, acc_depth=0, scale_bits=0, window=window, sal_bits=sal_bits, exp_max=exp_max, frac_bits=frac_bits, theta_bits=8,
                   fire="staircase")
 
 
@@ -83,7 +102,7 @@ def test_every_v(window: int, sal_bits: int, exp_max: int, frac_bits: int) -> No
     SMALL.with_(fire="staircase", cols=5, exp_max=2, signed=False)],
     ids=["small", "window_15", "1_column", "5_columns"])
 def test_ties_extremes_and_all_options(cfg: Config, stall: float) -> None:
-    gen, top_v = torch.Generator().manual_seed(35), (1 << cfg.v_bits - 2) - 1
+    gen, top_v = torch.Generator().manual_seed(35), (1 << cfg.acc_bits - 1) - 1
     levels = torch.tensor([1, cfg.window, cfg.window + 1, cfg.sal_max, cfg.level_max])
     tiles: list[TileIn] = []
     for low in (1, 5 << cfg.frac_bits, (1 << cfg.theta_bits) - 4):

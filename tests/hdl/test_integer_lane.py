@@ -74,18 +74,21 @@ def check(cfg: Config, banks: list[list[list[int]]], entries: Sequence[tuple[Ent
 @pytest.mark.parametrize("exp_max", [0, 3])
 def test_every_code_with_every_weight(exp_max: int, stall: float) -> None:
     """sal_bits 5: all q, all e; the 16 columns hold all 16 weights."""
-    cfg = Config(rows=1, cols=16, k=4, depth=4, tiles=1, sal_bits=5, exp_max=exp_max)
-    banks = [[list(range(-8, 8))] * 4]
+    cfg = Config(rows=1, cols=16, homes=1, int_lanes=1, k=4, depth=8, tiles=1, sal_bits=5,
+                 exp_max=exp_max)
+    banks = [[list(range(-8, 8))] * 8]
     entries = [(entry_word(cfg, q, e, 0, 0), 1)
                for q, e in itertools.product(range(-16, 16), range(exp_max + 1))]
     check(cfg, banks, entries, stall)
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.4], ids=["free", "stalled"])
-@pytest.mark.parametrize("cfg", [SMALL, SMALL.with_(int_lanes=2), SMALL.with_(int_lanes=4),
-                                 SMALL.with_(rows=3, cols=5), SMALL.with_(rows=1, cols=1),
+@pytest.mark.parametrize("cfg", [SMALL, SMALL.with_(rows=8), SMALL.with_(homes=4),
+                                 SMALL.with_(homes=1, int_lanes=1),
+                                 SMALL.with_(rows=3, cols=5, homes=1, int_lanes=1),
+                                 SMALL.with_(rows=1, cols=1, homes=1, int_lanes=1),
                                  SMALL.with_(exp_max=9, k=16)],
-                         ids=["group_4", "group_2", "group_1", "3x5", "1x1", "exp_9"])
+                         ids=["group_2", "group_4", "group_1", "1_home", "3x5", "1x1", "exp_9"])
 def test_random_entries_gaps_and_banks(cfg: Config, stall: float) -> None:
     rng = random.Random(24)
     banks = [[[rng.randint(-8, 7) for _ in range(cfg.cols)] for _ in range(cfg.bank_depth)]
@@ -102,7 +105,7 @@ def test_random_entries_gaps_and_banks(cfg: Config, stall: float) -> None:
 
 
 def test_largest_products_fit() -> None:
-    cfg = Config(rows=1, cols=2, k=16, depth=16, tiles=1)       # E = 9
-    banks = [[[-8, 7]] * 16]
+    cfg = Config(rows=1, cols=2, homes=1, int_lanes=1, k=16, depth=32, tiles=1)     # E = 9
+    banks = [[[-8, 7]] * 32]
     check(cfg, banks, [(entry_word(cfg, q, 9, 0, 0), 0) for q in (-128, 127, -127)], 0.0)
     assert INTEGER_LATENCY == 4

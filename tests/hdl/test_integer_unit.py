@@ -1,24 +1,28 @@
-"""Integer unit: per tile, the sums of golden.integer_lanes, as a stream that ends with `last`."""
+"""Integer unit: per visit, the sums of golden.integer_lanes, as a stream that ends with `last`."""
 
 import random
+from collections.abc import Sequence
 
 import pytest
 import torch
 
 import golden
-from golden import Codes
+from golden import Codes, trains
 from hdl.integer_lane import INTEGER_LATENCY
 from hdl.integer_unit import IntegerUnit
 from spinteger.config import Config
-from tests.hdl.streams import Bench, get, simulate
+from tests.hdl.streams import Bench, get, put, simulate
 from tests.hdl.traffic import SMALL, hard_codes, join, random_codes, random_wgt
 
 CONFIGS = {
-    "1_lane": SMALL,
-    "2_lanes": SMALL.with_(int_lanes=2),
-    "4_lanes": SMALL.with_(int_lanes=4),
-    "3x5": SMALL.with_(rows=3, cols=5),
-    "1x1": SMALL.with_(rows=1, cols=1, k=9),
+    "2_lanes": SMALL,
+    "1_lane": SMALL.with_(int_lanes=1),
+    "4_homes": SMALL.with_(homes=4, int_lanes=4, k=20),
+    "3_of_4_homes": SMALL.with_(rows=8, homes=4, int_lanes=3),
+    "1_home": SMALL.with_(homes=1),
+    "1_home_1_lane": SMALL.with_(homes=1, int_lanes=1),
+    "3x5": SMALL.with_(rows=3, cols=5, homes=1, int_lanes=3),
+    "1x1": SMALL.with_(rows=1, cols=1, homes=1, int_lanes=1, k=9),
     "plain_int8": SMALL.with_(exp_max=0),
 }
 configs = pytest.mark.parametrize("cfg", CONFIGS.values(), ids=CONFIGS)
@@ -33,16 +37,25 @@ class Rig:
         self.bench = Bench(self.dut)
         self.tiles = -(-w.shape[1] // cfg.cols)
         self.stride = cfg.tile_rows(w.shape[0])
-        self.lists = [[[s for s in token if s[0] % cfg.rows // cfg.group == lane]
-                       for lane in range(cfg.int_lanes)]
-                      for token in golden.salient_list(codes, cfg)]     # (k, q, e)
-        self.first_index: int | None = None     # cycle in which the first entry was asked for
-        self.token = 0                          # now offered
+        self.base = cfg.slot_rows               # the second slot
+        self.tokens = trains.trains(codes, cfg)
+        self.starts, self.lists = [], [dict() for _ in range(cfg.int_lanes)]
+        place = 3
+        for token in self.tokens:
+            self.starts.append(place % cfg.list_depth)
+            for kept, entries in zip(self.lists, token.lists, strict=True):
+                kept.update({(place + n) % (1 << cfg.list_bits): entry
+                             for n, entry in enumerate(entries)})
+            place += token.list_length
+        assert place < cfg.list_depth and self.tiles * self.stride <= cfg.slot_rows
+        self.first_place: int | None = None     # cycle in which the first entry was asked for
+        self.read_entries = 0
 
     def row(self, lane: int, address: int) -> list[int]:
         """Bank row: the weights of one input for one tile; -1 where nothing was stored."""
-        cfg, (tile, row) = self.cfg, divmod(address, self.stride)
-        k = row * cfg.rows + lane
+        cfg, (tile, row) = self.cfg, divmod(address - self.base, self.stride)
+        k, = [k for k in range(row * cfg.groups, (row + 1) * cfg.groups)
+              if lane in cfg.home_lanes(k)]
         first = tile * cfg.cols
         row_w = self.w[k, first:first + cfg.cols].tolist() if k < self.w.shape[0] else []
         return row_w + [-1] * (cfg.cols - len(row_w))
@@ -50,44 +63,39 @@ class Rig:
     async def memories(self, ctx):
         """Serve entries and bank rows one cycle after they are asked for."""
         cfg, dut = self.cfg, self.dut
-        ports = [self.bench.cycle, dut.index_en, dut.index, dut.read, dut.addr]
-        async for _, _, cycle, index_en, index, read, addr in ctx.tick().sample(*ports):
-            if index_en:
-                if self.first_index is None:
-                    self.first_index = cycle
-                for lane, entries in enumerate(self.lists[self.token]):
-                    if index < len(entries):
-                        k, q, e = entries[index]
-                        entry = {"q": q, "row": k // cfg.rows}
+        ports = [self.bench.cycle, dut.place_en, dut.place, dut.read, dut.addr, dut.entries]
+        async for _, _, cycle, en, place, read, addr, entries in ctx.tick().sample(*ports):
+            self.read_entries += entries
+            if en:
+                if self.first_place is None:
+                    self.first_place = cycle
+                for lane, kept in enumerate(self.lists):
+                    if place in kept:
+                        entry = kept[place]
+                        word = {"q": entry.q, "row": entry.row}
                         if cfg.exp_bits:
-                            entry["e"] = e
+                            word["e"] = entry.e
                         if cfg.group > 1:
-                            entry["lane"] = k % cfg.rows % cfg.group
-                        ctx.set(dut.entry[lane], entry)
-            for lane in range(cfg.rows):
-                if read >> lane & 1:
-                    ctx.set(dut.rows[lane], self.row(lane, addr[lane // cfg.group]))
+                            word["lane"] = entry.bank
+                        ctx.set(dut.entry[lane], word)
+            for lane in range(cfg.int_lanes * cfg.group):
+                unit, bank = divmod(lane, cfg.group)
+                if read[unit] >> bank & 1:
+                    ctx.set(dut.rows[lane], self.row(lane, addr[unit]))
 
-    async def tokens(self, ctx, rng: random.Random | None = None):
-        """Offer the tokens one after the other."""
-        dut = self.dut
-        for number, lists in enumerate(self.lists):
-            while rng and rng.random() < 0.3:
-                await ctx.tick()
-            self.token = number
-            ctx.set(dut.token.payload, {
-                "count": [len(entries) for entries in lists], "buf": number % 2,
-                "tile_last": self.tiles - 1, "stride": self.stride})
-            ctx.set(dut.token.valid, 1)
-            await ctx.tick().until(dut.token.ready)
-            ctx.set(dut.token.valid, 0)
+    def visits(self) -> list[dict]:
+        """Every tile of every token."""
+        return [{"token": {"list_start": start, "count": [len(one) for one in token.lists]},
+                 "base": self.base + tile * self.stride}
+                for start, token in zip(self.starts, self.tokens, strict=True)
+                for tile in range(self.tiles)]
 
     def words(self) -> list[int]:
-        """Product words that each tile of each token must bring."""
-        return [max(1, *map(len, lists), 0) for lists in self.lists for _ in range(self.tiles)]
+        """Product words that each visit must bring."""
+        return [max(1, token.list_length) for token in self.tokens for _ in range(self.tiles)]
 
-    def check(self, words: list) -> None:
-        """Word counts, `last`, and the sums per tile."""
+    def check(self, words: Sequence) -> None:
+        """Word counts, `last`, the sums per tile, and the entries read on the way."""
         cfg, n = self.cfg, self.w.shape[1]
         want = golden.integer_lanes(self.codes, self.w, cfg)
         at = 0
@@ -100,9 +108,11 @@ class Rig:
                 total = sum(word.prod[col] for word in tile_words)
                 assert total == int(want[token, tile * cfg.cols + col])
         assert at == len(words)
+        assert self.read_entries == self.tiles * sum(
+            len(entries) for token in self.tokens for entries in token.lists)
 
 
-def rig(cfg: Config, seed: int, tokens: int = 4) -> Rig:
+def rig(cfg: Config, seed: int, tokens: int = 3) -> Rig:
     k, n = cfg.k, 2 * cfg.cols + 1
     codes = join(random_codes(cfg, tokens, k, seed, salient=0.2), hard_codes(cfg, k))
     return Rig(cfg, codes, random_wgt(cfg, k, n, seed))
@@ -114,41 +124,47 @@ def test_sums_of_every_tile(cfg: Config, stall: float) -> None:
     r = rig(cfg, seed=25)
     total = sum(r.words())
 
-    async def tokens(ctx):
-        await r.tokens(ctx, random.Random(26) if stall else None)
+    async def visits(ctx):
+        await put(ctx, r.dut.visit, r.visits(), random.Random(26) if stall else None, stall)
 
     async def receive(ctx):
         r.check(await get(ctx, r.dut.prod, lambda words: len(words) == total,
                           random.Random(27) if stall else None, stall))
 
-    simulate(r.bench, tokens, receive, processes=[r.memories], watch=[r.dut.prod])
+    simulate(r.bench, visits, receive, processes=[r.memories], watch=[r.dut.prod])
 
 
 @configs
-def test_latency_then_one_word_per_cycle_across_tiles(cfg: Config) -> None:
-    """INTEGER_LATENCY + 2 cycles from the first list index; no gap after that while tokens wait."""
+def test_latency_then_one_word_per_cycle_across_visits(cfg: Config) -> None:
+    """INTEGER_LATENCY + 2 cycles from the first list place; no gap after that while visits wait."""
     r = rig(cfg, seed=28, tokens=2)
     total = sum(r.words())
+
+    async def visits(ctx):
+        await put(ctx, r.dut.visit, r.visits())
 
     async def receive(ctx):
         stamped = await get(ctx, r.dut.prod, lambda words: len(words) == total,
                             cycle=r.bench.cycle)
         cycles = [cycle for _, cycle in stamped]
-        assert cycles[0] == r.first_index + INTEGER_LATENCY + 2
+        assert cycles[0] == r.first_place + INTEGER_LATENCY + 2
         assert cycles == list(range(cycles[0], cycles[0] + total))
 
-    simulate(r.bench, r.tokens, receive, processes=[r.memories])
+    simulate(r.bench, visits, receive, processes=[r.memories])
 
 
 def test_largest_sums_fit() -> None:
     """-8 weights, largest q and e on every integer lane at once."""
-    cfg = SMALL.with_(int_lanes=4, k=8)
+    cfg = SMALL.with_(homes=4, int_lanes=4, k=8)
     codes = Codes(torch.tensor([[-127] * 8, [127] * 8]), torch.full((2, 8), cfg.exp_max))
     r = Rig(cfg, codes, torch.full((8, 4), -cfg.wgt_max))
+
+    async def visits(ctx):
+        await put(ctx, r.dut.visit, r.visits())
 
     async def receive(ctx):
         words = await get(ctx, r.dut.prod, lambda words: len(words) == 4)
         peak = 4 * 8 * 127 << cfg.exp_max
         assert [list(word.prod) for word in words] == [[peak] * 4] * 2 + [[-peak] * 4] * 2
 
-    simulate(r.bench, r.tokens, receive, processes=[r.memories])
+    simulate(r.bench, visits, receive, processes=[r.memories])

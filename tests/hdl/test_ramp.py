@@ -103,8 +103,12 @@ def run(cfg: Config, tiles: list[TileTraffic], rates: Rates, seed: int = 0) -> T
                 trace.closed.append(cycle)
                 in_v, tile = [], tile + 1
 
-            # A snapshot waits for the adds of the one before, and for its tile to open.
+            # A snapshot waits for the adds of the one before, and for its tile to open; it says why.
             stall = ctx.get(dut.stall)
+            waits = {name: ctx.get(getattr(dut, f"waits_{name}"))
+                     for name in ("ramp", "fire", "prod")}
+            reason = "ramp" if left > 0 else "prod" if v_free else "fire"
+            assert waits == {name: stall and name == reason for name in waits}
             if snap_here:
                 assert stall == (left > 0 or snaps[next_snap][0] != tile)
                 if not stall:

@@ -14,7 +14,8 @@ from golden import Codes
 from hdl.payloads import OutKind
 from spinteger.config import Config
 
-SMALL = Config(rows=4, cols=4, k=37, depth=64, tiles=4, exp_max=3, frac_bits=8, theta_bits=20)
+SMALL = Config(rows=4, cols=4, homes=2, int_lanes=2, k=37, depth=128, tiles=4, tokens=16, exp_max=3,
+               frac_bits=8, theta_bits=20, train_depth=256, list_depth=256, acc_depth=64)
 
 
 def random_codes(cfg: Config, tokens: int, k: int, seed: int, salient: float = 0.1,
@@ -41,15 +42,17 @@ def hard_codes(cfg: Config, k: int) -> Codes:
     top = torch.full_like(silent, cfg.window)
     first, last = silent.clone(), silent.clone()
     first[0], last[-1] = cfg.window, int(sign[-1])
-    in_lane_0 = torch.where(inputs % cfg.rows == 0, 1 + inputs // cfg.rows % cfg.window, 0)
+    lane_0 = torch.tensor([0 in cfg.home_lanes(k) for k in inputs.tolist()])
+    in_lane_0 = torch.where(lane_0, 1 + inputs // cfg.groups % cfg.window, 0)
     rows_q = [
         silent,                                     # all silent
         top,                                        # all at the largest level
         silent,
         top * sign,
         (1 + inputs % cfg.window) * sign,           # every level
-        in_lane_0 * sign,                           # one lane takes all events
-        torch.where(inputs % cfg.rows == 0, 1, 0),  # ... in one step
+        in_lane_0 * sign,                           # all events may go to one lane
+        torch.where(lane_0, 1, 0),                  # ... in one step
+        torch.where(inputs % cfg.groups == 0, 1, 0),    # one group has them all
         first, last,                                # one event, earliest and latest
     ]
     q = torch.stack([*rows_q, torch.full_like(silent, cfg.sal_max) * sign,
@@ -84,14 +87,16 @@ def code_word(cfg: Config, q: int, e: int) -> dict[str, int]:
     return {"q": q, "e": e} if cfg.exp_bits else {"q": q}
 
 
-def act_words(cfg: Config, codes: Codes) -> list[dict]:
+def act_words(cfg: Config, codes: Codes, buf: int = 0, shift: int = 0,
+              fail: int = 0) -> list[dict]:
     """Tokens as `act` words; inputs missing in the last row are silent."""
     rows = cfg.tile_rows(codes.q.shape[1])
-    spare = rows * cfg.rows - codes.q.shape[1]
-    q = torch.nn.functional.pad(codes.q, (0, spare)).reshape(-1, rows, cfg.rows).tolist()
-    e = torch.nn.functional.pad(codes.e, (0, spare)).reshape(-1, rows, cfg.rows).tolist()
+    spare = rows * cfg.groups - codes.q.shape[1]
+    q = torch.nn.functional.pad(codes.q, (0, spare)).reshape(-1, rows, cfg.groups).tolist()
+    e = torch.nn.functional.pad(codes.e, (0, spare)).reshape(-1, rows, cfg.groups).tolist()
     return [{"code": [code_word(cfg, *pair) for pair in zip(qs, es, strict=True)],
-             "last": row == rows - 1}
+             "last": row == rows - 1, "fail": fail if row == rows - 1 else 0, "buf": buf,
+             "shift": shift}
             for token in zip(q, e, strict=True) for row, (qs, es) in
             enumerate(zip(*token, strict=True))]
 
@@ -99,33 +104,38 @@ def act_words(cfg: Config, codes: Codes) -> list[dict]:
 def wgt_words(cfg: Config, w: Tensor, first_row: int = 0) -> list[dict]:
     """All weight rows of w [K, N], tile by tile; missing inputs and columns are zero weights."""
     k, n = w.shape
-    rows, tiles = cfg.tile_rows(k), -(-n // cfg.cols)
-    full = torch.zeros(rows * cfg.rows, tiles * cfg.cols, dtype=torch.int64)
+    rows, tiles, per_word = cfg.tile_rows(k), -(-n // cfg.cols), cfg.wgt_beat_rows
+    full = torch.zeros(rows * cfg.groups, tiles * cfg.cols, dtype=torch.int64)
     full[:k, :n] = w
-    return [{"row": full[row * cfg.rows + lane, tile * cfg.cols:(tile + 1) * cfg.cols].tolist(),
-             "addr": first_row + tile * rows + row, "lane": lane}
-            for tile in range(tiles) for row in range(rows) for lane in range(cfg.rows)]
+    by_tile = full.reshape(rows * cfg.groups, tiles, cfg.cols).transpose(0, 1).tolist()
+    return [{"row": tile[row * cfg.groups + group:row * cfg.groups + group + per_word],
+             "mask": (1 << per_word) - 1, "addr": first_row + number * rows + row,
+             "group": group, "pattern": row % cfg.patterns}
+            for number, tile in enumerate(by_tile) for row in range(rows)
+            for group in range(0, cfg.groups, per_word)]
 
 
-def thr_words(cfg: Config, theta: Tensor) -> list[dict]:
-    """Thresholds of all columns; the last tile's missing columns keep what they had."""
-    return [{"theta": value, "column": n % cfg.cols, "tile": n // cfg.cols}
+def thr_words(cfg: Config, theta: Tensor, index: int = 0) -> list[dict]:
+    """Thresholds of all columns, the first tile's at place `index`; the last tile's missing
+    columns keep what they had."""
+    return [{"value": value, "column": n % cfg.cols, "index": index + n // cfg.cols}
             for n, value in enumerate(theta.tolist())]
 
 
-def run_word(cfg: Config, k: int, n: int, **options: int) -> dict[str, int]:
-    """The `run` port for K = k inputs and n outputs; `options` are its other fields, else 0."""
-    run = {"tile_last": -(-n // cfg.cols) - 1, "stride": cfg.tile_rows(k), "raw": 0,
-           "unsigned": 0, "spikes_only": 0, "silence": 0}
-    return run | options
+def run_word(cfg: Config, k: int, n: int, tokens: int = 1, **options: int) -> dict:
+    """A run of K = k inputs and n outputs to the host, complete sums; `options` are its other
+    settings, or `buf` and `base`."""
+    place = {name: options.pop(name, 0) for name in ("buf", "base")}
+    fire = {"acc_first": 1, "acc_last": 1, "host": 1, "chain_last": 1} | options
+    return {"tile_last": -(-n // cfg.cols) - 1, "stride": cfg.tile_rows(k),
+            "token_last": tokens - 1, "fire": fire} | place
 
 
-def neuron_words(cfg: Config, v: Tensor, theta: Tensor, last: int = 1, tile: int = 0,
-                 **options: int) -> list[dict]:
-    """The neurons of one tile, v and theta [C], with its run options, as `neuron` words."""
-    fire = {"tile": tile, "last": last, "raw": 0, "unsigned": 0, "spikes_only": 0, "silence": 0}
-    return [{"mag": abs(value), "neg": value < 0, "theta": threshold, "column": column,
-             "end": column == len(v) - 1, "fire": fire | options}
+def neuron_words(cfg: Config, v: Tensor, theta: Tensor, last: int = 1, end: int = 0,
+                 run: int = 0) -> list[dict]:
+    """The neurons of one tile, v and theta [C], as `neuron` words; `end`: of the run's last."""
+    return [{"mag": abs(value), "neg": value < 0, "theta": threshold, "last": last,
+             "end": end and column == len(v) - 1, "run": run}
             for column, (value, threshold) in
             enumerate(zip(v.tolist(), theta.tolist(), strict=True))]
 
@@ -172,7 +182,7 @@ def read_tiles(cfg: Config, words: Iterable) -> list[Tile]:
             tile, step = Tile(), -1
         elif word.kind == OutKind.RAW:
             assert word.column not in tile.raw
-            tile.raw[word.column] = signed_bits(word.data, cfg.v_bits)
+            tile.raw[word.column] = signed_bits(word.data, cfg.acc_bits)
         elif word.kind == OutKind.SALIENT:
             assert word.column not in tile.codes and step < 0
             q = signed_bits(word.data, cfg.sal_bits)

@@ -1,0 +1,174 @@
+"""`python -m bench.simspeed`: how fast the machine simulates, on a real layer, and how long it
+takes to build each simulation."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from bench.report import versions_line, write_json
+from gen.files import check_target
+from gen.options import OneLineParser, add_config_flags, config_from
+from golden.fetch import HashMismatch, RealDataUnavailable
+from golden.realdata import RealLayer, load_layer
+from sim import builds, native
+from sim.backends import Cocotb, Golden, Verilator
+from sim.builds import BenchError
+from sim.compiler import CompileError, Layer, Program, compile_stage, stages
+from sim.tools import SimulatorMissing
+from spinteger.config import Config, ConfigError
+
+LAYER = "blk.15.q_proj"
+BACKENDS = ("verilator", "cocotb", "icarus")
+WHAT = {"verilator": "Verilator, C++ loop", "cocotb": "Verilator, cocotb",
+        "icarus": "Icarus, cocotb"}
+#: What Icarus runs: it is a hundred times slower.
+ICARUS_TOKENS, ICARUS_OUTPUTS = 2, 64
+
+
+@dataclass(frozen=True)
+class SpeedRow:
+    """One backend on one layer."""
+
+    backend: str
+    tokens: int
+    outputs: int
+    cycles: int
+    seconds: float          #: CPU time of these cycles, loading and starting not counted
+    cycles_per_s: float
+    build_s: float | None   #: wall clock to build from nothing but Verilog; None: was there
+    exact: bool             #: every word as the golden model's
+
+
+def parser() -> argparse.ArgumentParser:
+    """Command line."""
+    p = OneLineParser(
+        prog="python -m bench.simspeed", formatter_class=argparse.RawTextHelpFormatter,
+        description="Simulate a real layer of SmolLM2-135M on the whole machine and report clock "
+                    "cycles per CPU second,\nand the time to build each simulation from Verilog, "
+                    "without any cache.")
+    p.add_argument("layer", nargs="?", default=LAYER, metavar="LAYER",
+                   help=f"layer to run (default {LAYER})")
+    add_config_flags(p)
+    p.add_argument("--sim", choices=BACKENDS, action="append",
+                   help="only this simulation (may be given again; default: all)")
+    p.add_argument("--cached", action="store_true",
+                   help="use builds that are there, and do not time any")
+    p.add_argument("--json", metavar="FILE", help="also write the rows as JSON")
+    return p
+
+
+@contextmanager
+def nothing_cached() -> Iterator[None]:
+    """Builds go to a folder of their own, and the compiler's cache is off."""
+    before = {name: os.environ.get(name) for name in ("SPINTEGER_CACHE", "CCACHE_DISABLE")}
+    with tempfile.TemporaryDirectory(prefix="spinteger-") as folder:
+        os.environ.update(SPINTEGER_CACHE=folder, CCACHE_DISABLE="1")
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name)
+                if value is not None:
+                    os.environ[name] = value
+
+
+def program_of(layer: RealLayer, cfg: Config, tokens: int | None = None,
+               outputs: int | None = None) -> tuple[Program, int, int]:
+    """The layer (its first tokens and outputs), its tokens and outputs."""
+    q, e = (part[:tokens].astype(np.int64) for part in (layer.q, layer.e))
+    only = Layer(layer.w[:, :outputs], layer.theta[:outputs], name=layer.name)
+    return (compile_stage(cfg, [only], stages(cfg, [only], len(q))[0], q, e), len(q), only.n)
+
+
+def measure(name: str, layer: RealLayer, cfg: Config, cold: bool) -> SpeedRow:
+    """Build and run one simulation. Raises `BenchError`, `SimulatorMissing`, `CompileError`."""
+    cut = (ICARUS_TOKENS, ICARUS_OUTPUTS) if name == "icarus" else (None, None)
+    program, tokens, outputs = program_of(layer, cfg, *cut)
+    under = Verilator(cfg) if name == "verilator" else Cocotb(cfg, name)
+    done = under.execute(program.packets)
+    build_s = under.build_s if cold else None
+    if name == "verilator":     # once more: the first run also loads the library
+        done = under.execute(program.packets)
+    assert done.cycles is not None and done.seconds is not None
+    want = Golden(cfg).execute(program.packets)
+    return SpeedRow(name, tokens, outputs, done.cycles, done.seconds, done.cycles / done.seconds,
+                    build_s, done.packets == want.packets and done.error is None)
+
+
+def table(rows: Sequence[SpeedRow], layer: str, cfg: Config) -> Table:
+    """The rows for the terminal."""
+    out = Table(title=f"{layer} on the {cfg.rows}x{cfg.cols} machine", box=None,
+                header_style="bold", title_justify="left")
+    out.add_column("simulation")
+    for name in ("tokens", "outputs", "cycles", "CPU s", "cycles/s", "build s", "words"):
+        out.add_column(name, justify="right")
+    for row in rows:
+        out.add_row(WHAT[row.backend], str(row.tokens), str(row.outputs), f"{row.cycles:,}",
+                    f"{row.seconds:.2f}", f"{row.cycles_per_s:,.0f}",
+                    "" if row.build_s is None else f"{row.build_s:.0f}",
+                    "[green]exact[/]" if row.exact else "[bold red]WRONG[/]")
+    return out
+
+
+def _rows(names: Sequence[str], layer: RealLayer, cfg: Config, cold: bool, verilog_s: float,
+          console: Console) -> tuple[list[SpeedRow], dict[str, Any]]:
+    rows = []
+    for name in names:
+        with console.status(f"building and running: {WHAT[name]}"):
+            rows.append(measure(name, layer, cfg, cold))
+    return rows, {"layer": layer.name, "verilog_s": verilog_s,
+                  "rows": [asdict(row) for row in rows]}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmark; 1 when a word differs from the golden model's, 2 on bad arguments."""
+    console = Console(width=None if sys.stdout.isatty() else 150)
+    try:
+        args = parser().parse_args(argv)
+        check_target("--json", args.json)
+        cfg = config_from(args)
+        layer = load_layer(args.layer, cfg)
+        started = time.monotonic()
+        with console.status("generating the Verilog"):
+            builds.to_verilog(native.Machine(cfg))
+        verilog_s = time.monotonic() - started
+        names = args.sim or BACKENDS
+        if args.cached:
+            rows, figures = _rows(names, layer, cfg, False, verilog_s, console)
+        else:
+            with nothing_cached():
+                rows, figures = _rows(names, layer, cfg, True, verilog_s, console)
+    except HashMismatch as error:
+        print(f"bench.simspeed: {error}", file=sys.stderr)
+        return 1
+    except (ConfigError, CompileError, KeyError) as error:      # KeyError: no such layer
+        print(f"bench.simspeed: {error.args[0]}", file=sys.stderr)
+        return 2
+    except (RealDataUnavailable, BenchError, SimulatorMissing) as error:
+        print(f"bench.simspeed: {error}", file=sys.stderr)
+        return 1
+    console.print(table(rows, layer.name, cfg))
+    console.print(f"\nVerilog generated in {verilog_s:.0f} s; builds are kept by content, so they "
+                  f"cost this once.\n{versions_line()}")
+    if args.json:
+        write_json(args.json, "simspeed", cfg, figures)
+    return 0 if all(row.exact for row in rows) else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("stopped; nothing was written")

@@ -1,0 +1,86 @@
+"""Recorder: pops a token's events in time order, once, and writes them down as its spike train."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hdl.payloads import coded_layout, train_layout
+from spinteger.config import Config
+
+
+class Recorder(wiring.Component):
+    """Walks the levels that occur, largest first (time t = L - level); the others are skipped.
+
+    A step lasts as long as the lane with most events of its level; `dt` tells V how many time
+    steps its S stands for: until the next level that occurs, or the end of the window. One
+    train word per cycle, without a gap, the first 2 cycles after the token. A token without
+    spikes is one word without events. `done` releases the token's half of the queues.
+    """
+
+    def __init__(self, cfg: Config):
+        self.cfg = cfg
+        super().__init__({
+            "coded": In(stream.Signature(coded_layout(cfg))),    #: complete tokens
+            "load": Out(1),                      #: queues: start on a bucket
+            "load_queue": Out(1),                #: ... of this half
+            "load_level": Out(cfg.level_bits),   #: ... and this level
+            "last": In(cfg.rows),                #: lane has no event after this cycle's
+            "valid": In(cfg.rows),               #: lane's event, one cycle later
+            "row": In(data.ArrayLayout(cfg.row_bits, cfg.rows)),    #: ... its weight row
+            "neg": In(cfg.rows),                 #: ... its sign
+            "done": Out(2),                      #: queues: empty this half
+            "word": Out(train_layout(cfg)),      #: the train, word by word
+            "word_valid": Out(1),                #: ... now
+            "token": Out(coded_layout(cfg)),     #: whose it is
+            "busy": Out(1),                      #: a word may still come
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        cfg = self.cfg
+        token = self.coded.payload
+
+        # The highest level left, and the one after it.
+        started = Signal()
+        rest = Signal(cfg.window)
+        todo = Signal(cfg.window)
+        after = Signal(cfg.window)
+        level = Signal(cfg.level_bits)
+        next_level = Signal(cfg.level_bits)
+        m.d.comb += [todo.eq(Mux(started, rest, token.levels)), after.eq(todo)]
+        for index in range(cfg.window):      # the last match, the highest level, wins
+            with m.If(todo[index]):
+                m.d.comb += [level.eq(index + 1), after.eq(todo & ((1 << index) - 1))]
+            with m.If(after[index]):
+                m.d.comb += next_level.eq(index + 1)
+
+        # Load it when the lanes finish the one before; level 0 is a bucket that is always empty.
+        popping = Signal()
+        step = Signal(data.StructLayout({"dt": cfg.level_bits, "end": 1}))
+        lanes_last = Signal()
+        snap = Signal()
+        m.d.comb += [
+            lanes_last.eq(self.last.all()), snap.eq(popping & lanes_last),
+            self.load.eq(self.coded.valid & (~popping | (lanes_last & ~step.end))),
+            self.load_queue.eq(token.queue), self.load_level.eq(level),
+            self.coded.ready.eq(snap & step.end),
+            self.done.eq(Mux(self.coded.ready, Cat(~token.queue, token.queue), 0)),
+        ]
+        with m.If(self.load):
+            m.d.sync += [popping.eq(1), started.eq(1), rest.eq(after),
+                         step.dt.eq(level - next_level), step.end.eq(after == 0)]
+        with m.Elif(lanes_last):
+            m.d.sync += [popping.eq(0), started.eq(0)]
+
+        # The events come a cycle after their pop, and their control with them.
+        control = Signal(data.StructLayout({"snap": 1, "dt": cfg.level_bits, "end": 1}))
+        m.d.sync += [self.word_valid.eq(popping), control.snap.eq(snap), control.dt.eq(step.dt),
+                     control.end.eq(snap & step.end), self.token.eq(token)]
+        word = self.word
+        m.d.comb += [word.snap.eq(control.snap), word.dt.eq(control.dt), word.end.eq(control.end),
+                     self.busy.eq(self.coded.valid | self.word_valid)]
+        for lane in range(cfg.rows):
+            m.d.comb += [word.event[lane].valid.eq(self.valid[lane]),
+                         word.event[lane].row.eq(self.row[lane]),
+                         word.event[lane].neg.eq(self.neg[lane])]
+        return m

@@ -1,0 +1,71 @@
+"""What tokens and tiles cost by themselves, in cycles unless said otherwise: for `sim.estimate`."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from golden.trains import Ints, classify, lengths, place
+from sim.refusals import Buffer
+from spinteger.config import Config
+
+
+class Token(NamedTuple):
+    """An encoded token."""
+
+    words: int      #: of its train
+    events: int     #: its spikes
+    first: int      #: until its highest level is complete
+    rest: int       #: from then until its lowest one is
+    tail: int       #: time steps for which V adds S after that
+    top: int        #: its highest level: so often does V add S
+    products: int   #: words of products that V adds: its longest salient list, at least 1
+    encode: int     #: of the encoder
+
+
+class Tile(NamedTuple):
+    """A tile on its way out."""
+
+    salients: int   #: words of salient columns
+    steps: int      #: words of time steps
+    place: int      #: columns from the first salient one to the last, 0 without any
+    fire: int       #: of a staircase, from its last column in to END
+
+
+def tokens_of(cfg: Config, buf: Buffer, row_cycles: int) -> list[Token]:
+    """The tokens of a buffer; a row of codes comes every `row_cycles` at most."""
+    if not len(buf.q):
+        return []
+    levels, salient = classify(buf.q, buf.e, cfg)
+    fullest = place(levels, cfg)[1].max(axis=1)
+    words, lists = lengths(levels, salient, cfg)
+    rows = salient.reshape(len(salient), -1, cfg.groups).sum(axis=2)
+    encode = np.maximum(row_cycles, rows).sum(axis=1)
+    events = (levels > 0).sum(axis=1)
+    out = []
+    for t, counts in enumerate(fullest.tolist()):
+        occurring = [level for level in range(cfg.window, 0, -1) if counts[level]]
+        rest = sum(max(counts[level], above - level)
+                   for above, level in zip(occurring, occurring[1:], strict=False))
+        top, tail = (occurring[0], occurring[-1]) if occurring else (0, 0)
+        out.append(Token(int(words[t]), int(events[t]), counts[top] if top else 1, rest, tail, top,
+                         max(1, int(lists[t])), int(encode[t])))
+    return out
+
+
+def tiles_of(cfg: Config, run: dict[str, int], levels: Ints | None, tokens: int) -> list[Tile]:
+    """The tiles of a run, token by token; `levels` [tokens, tiles * C] as fired, or None if it does
+    not fire."""
+    if levels is None:
+        return [Tile(0, 0, 0, 0)] * (tokens * run["tiles"])
+    mag = np.abs(levels).reshape(-1, cfg.cols)
+    salient = mag > cfg.window
+    salients = salient.sum(axis=1)
+    steps = sum((mag == level).any(axis=1).astype(np.int64)
+                for level in range(1, cfg.window + 1))
+    place = np.where(salients, cfg.cols - salient.argmax(axis=1), 0)
+    top, lowest = cfg.window if run["spikes_only"] else cfg.level_max, mag.min(axis=1)
+    stop = np.where(lowest == 0, run["silence"], lowest - (lowest <= cfg.window))
+    fire = top - stop + salients + 1
+    return [Tile(*costs) for costs in np.stack([salients, steps, place, fire], axis=1).tolist()]

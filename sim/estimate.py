@@ -1,0 +1,280 @@
+"""Cycles of a program, predicted without simulating it: the machine's pipeline as recurrences.
+
+    estimate(packets, cfg).cycles       # as `Execution.cycles` of an RTL backend
+
+The golden machine executes the program, since levels decide how many words leave and what a
+chained token is. Beside it run the times of what can hold up what: input beats, the dispatcher and
+its hazards, encoder and recorder token by token, spike lanes, V's adder and IF bank tile by tile.
+The terms are those of the components' docstrings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hdl.frontend import RUN_QUEUE
+from hdl.integer_lane import INTEGER_LATENCY
+from hdl.lane import LANE_LATENCY
+from hdl.run_log import RUNS
+from hdl.tree import tree_depth
+from sim import packets as pk
+from sim.costs import Tile, Token, tiles_of, tokens_of
+from sim.packets import Packet
+from sim.reference import Reference
+from spinteger import isa
+from spinteger.config import Config
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The whole program, to its last word."""
+
+    cycles: int
+    by_cause: dict[str, int]    #: of `isa.CAUSES`; they add up to `cycles`
+
+
+def estimate(program: Sequence[Packet], cfg: Config, beat_every: int = 1) -> Estimate:
+    """Cycles from the first beat offered to the last word out, and where they go.
+
+    `beat_every`: an input beat at most every so many cycles. The output is taken at once. A
+    program ends with the fence that RTL backends add.
+    """
+    timeline = Timeline(cfg, beat_every)
+    for packet in [*program, pk.end_fence()]:
+        timeline.packet(packet)
+    return timeline.result()
+
+
+class Timeline:
+    """The machine's times after the packets so far; time 0 is the first beat."""
+
+    def __init__(self, cfg: Config, beat_every: int = 1):
+        self.cfg, self.every = cfg, beat_every
+        self.reference = Reference(cfg)
+        self.beat = 0               # the next input beat can be taken
+        self.idle = 0               # the dispatcher looks at the next packet
+        self.slots = [0] * cfg.slots                    # free of runs
+        self.bufs = [0, 0]
+        self.encoded = [0, 0]                           # no token of it is being encoded
+        self.tokens: list[list[Token]] = [[], []]
+        self.ready: list[list[int]] = [[], []]          # each token can be visited
+        self.recorded = [0, 0]                          # the last two tokens
+        self.entered: list[int] = []                    # each run is in the array
+        self.ended: list[int] = []                      # ... and complete
+        # The last tile: its last word is at the adder of S, its V is complete ("closed"), its
+        # columns are drained, its levels collected, its last word is out.
+        self.tail = self.drained = self.collected = self.out = 0
+        self.closed = -cfg.cols
+        self.causes = Causes(cfg)
+
+    def result(self) -> Estimate:
+        """The estimate, after the last packet."""
+        return Estimate(self.out, self.causes.result(self.out))
+
+    # -- front end -------------------------------------------------------------------------------
+
+    def packet(self, packet: Packet) -> None:
+        """Take one more packet."""
+        cfg = self.cfg
+        size, head = len(packet.words(cfg)), max(1, isa.DESCRIPTOR_BITS // cfg.bus_bits)
+        offered = self.beat + (head - 1) * self.every + 1
+        taken = max(offered, self.idle)
+        self.beat = max(offered - 1 + self.every, taken + 1)
+        check = taken + 3 + cfg.tiles.bit_length()
+        op, values = isa.decode(packet.descriptor)
+        result = self.reference.execute([packet])
+        if op is None or refused(self.reference, op.name, values, result):
+            self.beat = max(self.beat, check + 1) + (size - head) * self.every
+            self.idle = max(check + 1, self.beat)
+        elif op.name == "RUN":
+            self._run(values, check)
+        elif op.name == "FENCE":
+            start = max(check, *self.encoded, *(end + 2 for end in self.ended[-1:]))
+            self.out = max(self.out, start + 1) + pk.word_beats(cfg)
+            self.idle = start + 1
+        else:
+            self._load(op.name, values, check, size - head)
+
+    def _load(self, name: str, values: dict[str, int], check: int, beats: int) -> None:
+        """A load waits until nothing uses its target; then a beat per cycle."""
+        if name == "LOAD_ACT":
+            buf = values["buf"]
+            start = max(check, self.bufs[buf], self.encoded[buf])
+            end = self._encode(buf, max(start + 1, self.beat))
+            self.causes.loads.append((check, max(end + 3, self.encoded[buf]), "acts"))
+        else:
+            start = max(check, self.slots[values["slot"]])
+            end = max(start + 1, self.beat) + (beats - 1) * self.every
+            self.causes.loads.append((check, end + 3, "weights"))
+        self.beat, self.idle = end + self.every, end + 3
+
+    # -- encoder and recorder ----------------------------------------------------------------------
+
+    def _encode(self, buf: int, beat: int) -> int:
+        """Tokens of a load whose first beat comes at `beat`; returns when its last one does."""
+        row = self.cfg.act_word_beats * self.every
+        self.tokens[buf] = tokens_of(self.cfg, self.reference.state.bufs[buf], row)
+        self.ready[buf] = []
+        end = beat
+        for token in self.tokens[buf]:
+            end = max(beat + row, self.recorded[0]) + 2 + token.encode - row
+            self._record(buf, token, end)
+            beat = end + self.every - 2
+        return end - 2
+
+    def _record(self, buf: int, token: Token, encoded: int) -> None:
+        """The token, `encoded` by then, becomes a train."""
+        end = max(encoded, self.recorded[1]) + 1 + token.words
+        self.recorded = [self.recorded[1], end]
+        self.ready[buf].append(end + 2)
+        self.encoded[buf] = end + 2
+
+    # -- runs --------------------------------------------------------------------------------------
+
+    def _run(self, run: dict[str, int], check: int) -> None:
+        """A run waits to fill a buffer, for a place in the queue, and for one in the array."""
+        number, start = len(self.ended), check
+        if number >= RUNS:
+            start = max(start, self.ended[number - RUNS] + 2)
+        if number >= RUN_QUEUE:
+            start = max(start, self.entered[number - RUN_QUEUE])
+        filled = run["chain_buf"]
+        if run["chain"] and run["chain_first"]:
+            start = max(start, self.bufs[filled], self.encoded[filled])
+        self.idle = start + 1
+        self.entered.append(max(start + 2, self.ended[number - 2] + 2 if number > 1 else 0))
+        self._tiles(run, self.entered[-1])
+        end = self.out if run["acc_last"] else self.drained + self._drain_latency
+        self.ended.append(end)
+        self.slots[run["slot"]] = self.bufs[run["buf"]] = end + 1
+        if run["chain"]:
+            self.bufs[filled] = end + 1
+            self.causes.loads.append((end, self.encoded[filled], "acts"))
+
+    def _tiles(self, run: dict[str, int], entered: int) -> None:
+        """Every tile of every token, through lanes, V, IF bank and output."""
+        cfg, count = self.cfg, self.reference.delivered
+        latency = 1 + LANE_LATENCY + tree_depth(cfg)
+        costs = iter(tiles_of(cfg, run, self.reference.fired, count))
+        filled: list[Token] = []
+        if run["chain"] and run["chain_last"]:
+            filled = tokens_of(cfg, self.reference.state.bufs[run["chain_buf"]], 1)
+            self.tokens[run["chain_buf"]], self.ready[run["chain_buf"]] = filled, []
+        loaded = list(zip(self.tokens[run["buf"]], self.ready[run["buf"]], strict=True))[:count]
+        if count < run["tokens"]:                       # an abandoned run ends with one empty word
+            loaded.append((Token(1, 0, 1, 0, 0, 0, 1, 0), self.encoded[run["buf"]]))
+        for number, (token, ready) in enumerate(loaded):
+            known = max(entered, ready) + 2             # its first tile can be taken
+            products = known + INTEGER_LATENCY + 2 + token.products
+            for _ in range(run["tiles"] if number < count else 1):
+                # The lanes go on without a gap; they wait to complete a step while V is not free.
+                start = max(self.tail, known + latency)
+                first = max(start + token.first, self.closed)
+                self.causes.tile(token, self.tail, start, first, entered + 2 + latency)
+                self.tail = first + token.rest
+                # V is complete with its last add, if the place it moves to is free.
+                adds = max(self.tail + max(1, token.tail), products,
+                           self.closed + token.top + token.products)
+                free = self.drained + 1
+                self.causes.waits = "integer" if adds > free else "firing"
+                self.closed = max(adds, free)
+                if number < count:
+                    self._leave(run, next(costs))
+                else:
+                    self.out = max(self.out + 1, self.closed + 1 + self._drain_latency)
+                    self.drained = max(self.closed + 1, self.out)
+            if filled[number:]:
+                whole = max(self.out + 2, self.recorded[0] + filled[number].encode)
+                self._record(run["chain_buf"], filled[number], whole)
+        self.causes.spans.append((entered, self.out))
+
+    @property
+    def _drain_latency(self) -> int:
+        """From a column's V to its sum."""
+        scales, kept = bool(self.cfg.scale_bits), bool(self.cfg.acc_depth)
+        return {(False, False): 1, (True, False): 4, (False, True): 3, (True, True): 5}[
+            scales, kept]
+
+    def _leave(self, run: dict[str, int], tile: Tile) -> None:
+        """The tile that just closed: its columns are drained, fired, and put out."""
+        cfg, cycles = self.cfg, pk.word_beats(self.cfg)
+        columns = self.closed + cfg.cols
+        sums = columns + self._drain_latency
+        self.drained, last = columns, self.out
+        if not run["acc_last"]:
+            return
+        if run["raw"]:
+            self.out = max(last + (cfg.cols + 1) * cycles, sums - 1 + 2 * cycles)
+            behind = self.out - sums
+            self.causes.blocked += (cfg.cols + 1) * (cycles - 1)
+        elif cfg.fire == "staircase":
+            loaded = max(sums + 2, last + cfg.cols - 1)
+            self.out = loaded + tile.fire + 1
+            behind = loaded - 2 - sums
+        else:
+            # Levels are collected; a tile's spikes and END leave while the next is, up to its
+            # first salient level, which leaves at once.
+            arrives = sums + cfg.out_level_bits + 4
+            slowest = cycles * tile.salients
+            collected = max(arrives, self.collected + 1 + max(cfg.cols, slowest),
+                            last + 1 - cycles + max(tile.place, slowest))
+            self.out = collected + 1 + (tile.steps + 1) * cycles
+            self.collected, behind = collected, collected - arrives
+            self.causes.blocked += (tile.salients + tile.steps + 1) * (cycles - 1)
+        if run["chain"]:
+            whole = cfg.cols % cfg.groups == 0
+            self.out += cfg.cols // cfg.groups - 1 if whole else cfg.cols + cfg.cols // cfg.groups
+        self.drained = max(columns, columns + behind)
+
+
+def refused(reference: Reference, op: str, run: dict[str, int], result: pk.Execution) -> bool:
+    """Whether a packet was not carried out; a run that was dropped, or overflowed, was."""
+    codes = [error for error, _ in result.errors]
+    if op == "RUN" and isa.Error.BUF_EMPTY in codes:
+        return not reference.state.bufs[run["buf"]].loaded
+    return any(code not in (isa.Error.TRAIN_FULL, isa.Error.V_OVERFLOW) for code in codes)
+
+
+class Causes:
+    """Charges cycles to causes, as `hdl.counters` does."""
+
+    def __init__(self, cfg: Config):
+        self.cfg = cfg
+        self.counts = dict.fromkeys((name for name, _ in isa.CAUSES), 0)
+        self.words = self.events = 0
+        self.blocked = 0                                # cycles in which a word waits
+        self.waits = "firing"                           # what kept the last tile's V
+        self.loads: list[tuple[int, int, str]] = []     # from, to, cause
+        self.spans: list[tuple[int, int]] = []          # runs in the array
+
+    def tile(self, token: Token, before: int, start: int, first: int, entered: int) -> None:
+        """A tile whose first word could come at `before`, came at `start`; `first`: see Token."""
+        self.words += token.words
+        self.events += token.events
+        self.counts["acts"] += start - max(before, min(entered, start))
+        self.counts["ramp"] += token.rest - (token.words - token.first)
+        self.counts[self.waits] += first - start - token.first
+
+    def result(self, cycles: int) -> dict[str, int]:
+        """All cycles, by cause."""
+        counts, lanes = self.counts, self.cfg.rows
+        counts["longest_lane"] = (lanes * self.words - self.events) // lanes
+        counts["events"] = self.words - counts["longest_lane"]
+        # Outside of runs: what loads, if anything does. Inside: the rest is draining.
+        outside = np.zeros(cycles, np.uint8)
+        for mark, cause in enumerate(("acts", "weights"), 1):
+            for begin, end, what in self.loads:
+                if what == cause:
+                    outside[begin:end] = mark
+        for begin, end in self.spans:
+            outside[begin:end] = 3
+        found = np.bincount(outside, minlength=4).tolist()
+        counts["idle"], counts["weights"] = found[0], counts["weights"] + found[2]
+        counts["acts"] += found[1]
+        counts["firing"] += cycles - sum(counts.values())
+        counts["output"] = min(self.blocked, counts["firing"])
+        counts["firing"] -= counts["output"]
+        return counts
