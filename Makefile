@@ -47,8 +47,9 @@ $(STAMP): pyproject.toml scripts/setup_tools.sh
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@echo "Installing Python packages into $(VENV) (up to 1.7 GB the first time):"
 	@# Without build isolation nothing is fetched once everything is there: works offline.
-	@$(PY) -c 'import setuptools as s; assert int(s.__version__.split(".")[0]) >= 77' 2>/dev/null \
-	  || $(PY) -m pip install --quiet 'setuptools>=77'
+	@# cocotbext-wishbone comes as source only, and needs setuptools_scm for its version.
+	@$(PY) -c 'import setuptools as s, setuptools_scm; assert int(s.__version__.split(".")[0]) >= 77' \
+	  2>/dev/null || $(PY) -m pip install --quiet 'setuptools>=77' 'setuptools-scm[toml]==8.3.1'
 	@$(PY) -m pip install --no-build-isolation --progress-bar off \
 	    --config-settings editable_mode=compat -e '.[dev]' \
 	  | sed -un -e 's/^Collecting \([^ ]*\).*/  \1/p' -e 's/^Installing collected.*/  unpacking .../p'

@@ -1,8 +1,9 @@
-"""`python -m bench.area --pe 16x16`: ECP5 area after synthesis, block by block."""
+"""`python -m bench.area --pe 16x16`: ECP5 area of the machine after synthesis, block by block."""
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 
@@ -15,35 +16,45 @@ from gen.files import check_target
 from gen.options import OneLineParser, add_config_flags, config_from
 from gen.verilog import to_verilog
 from gen.yosys import YosysError
-from hdl.array import HybridArray
+from hdl.top import top
 from spinteger.config import Config, ConfigError
 
 TOP = "spinteger"
 
-#: Submodule of the top -> the block it is counted in.
+#: Submodule -> the block it is counted in.
 BLOCKS = {
-    "column_bank": "column data path", "spike_lane": "spike lanes (address, bank, gating)",
-    "event_queue": "event queues", "encoder": "encoder", "sequencer": "sequencer",
-    "salient_queue": "salient lists", "integer_unit": "integer lanes",
-    "if_bank": "IF bank (drain, firing, output)",
+    "column_bank": "column data path", "weight_bank": "spike lanes (address, bank, gating)",
+    "event_queue": "event queues", "encoder": "encoder, balancer", "act_arbiter": "encoder, balancer",
+    "recorder": "recorder, trains, player", "trains": "recorder, trains, player",
+    "player": "recorder, trains, player", "walk": "recorder, trains, player",
+    "salient_list": "integer lanes, lists", "integer_unit": "integer lanes, lists",
+    "if_bank": "IF bank (drain, sums, firing, chain)",
+    "frontend": "front end (packets, checks, loads)", "counters": "counters, registers",
+    "registers": "counters, registers",
 }
+#: Submodules that are opened: their own submodules are the blocks.
+OPENED = ("machine", "hybrid_array")
 COLUMN = "column data path"
 GLUE = "control pipeline, ports"
 
 
-def by_block(synthesis: Synthesis) -> dict[str, Cells]:
-    """Cells of each block; their sum is the whole array.
+def by_block(synthesis: Synthesis, module: str | None = None) -> dict[str, Cells]:
+    """Cells of each block; their sum is the whole machine.
 
     The column data path is the column bank: tree, S, V, and the control that columns share.
     Gating an idle lane is the reset of its output register: no LUT.
     """
-    blocks: dict[str, Cells] = {}
-    for module, count in synthesis.children().items():
-        stem = module.removeprefix(f"{synthesis.top}_")
+    module = module or synthesis.top
+    blocks: dict[str, Cells] = {GLUE: synthesis.glue(module)}
+    for child, count in synthesis.children(module).items():
+        stem = child.removeprefix(f"{synthesis.top}_")
+        if any(re.fullmatch(rf"{name}(_\d+)?", stem) for name in OPENED):
+            for block, cells in by_block(synthesis, child).items():
+                blocks[block] = blocks.get(block, Cells()) + cells * count
+            continue
         matches = [name for name in BLOCKS if stem == name or stem.startswith(f"{name}_")]
         block = BLOCKS[max(matches, key=len)] if matches else GLUE
-        blocks[block] = blocks.get(block, Cells()) + synthesis.cells(module) * count
-    blocks[GLUE] = blocks.get(GLUE, Cells()) + synthesis.glue()
+        blocks[block] = blocks.get(block, Cells()) + synthesis.cells(child) * count
     return blocks
 
 
@@ -51,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
     """Command line."""
     p = OneLineParser(
         prog="python -m bench.area", formatter_class=argparse.RawTextHelpFormatter,
-        description="Synthesise the array for ECP5 and count cells by block, out of context, "
+        description="Synthesise the machine for ECP5 and count cells by block, out of context, "
                     "before placement.\nLUT = LUT4 + 2 CCU2C (+ 6 per 16x4 distributed RAM). "
                     "DSPs are used by the integer lanes only.")
     add_config_flags(p)
@@ -69,8 +80,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = parser().parse_args(argv)
         check_target("--json", args.json)
         cfg = config_from(args)
-        with console.status("generating and synthesising (half a minute for 16x16)"):
-            synthesis = synthesise(to_verilog(HybridArray(cfg), TOP), TOP,
+        with console.status("generating and synthesising (a minute or two for 16x16)"):
+            synthesis = synthesise(to_verilog(top(cfg), TOP), TOP,
                                    carry_chains=not args.generic, dsp=not args.nodsp)
     except ConfigError as error:
         print(f"bench.area: {error}", file=sys.stderr)
@@ -87,7 +98,7 @@ def report(cfg: Config, synthesis: Synthesis, args: argparse.Namespace, console:
     lanes = cfg.rows * cfg.cols
     blocks = by_block(synthesis)
     total = synthesis.cells(TOP)
-    table = Table(title=f"{cfg.rows}x{cfg.cols} array on ECP5, after synthesis", box=None,
+    table = Table(title=f"{cfg.rows}x{cfg.cols} machine on ECP5, after synthesis", box=None,
                   header_style="bold", title_justify="left")
     table.add_column("block")
     for name in ("LUT4", "CCU2C", "RAM16x4", "FF", "EBR", "DSP", "LUT", "LUT per lane"):
@@ -100,7 +111,7 @@ def report(cfg: Config, synthesis: Synthesis, args: argparse.Namespace, console:
 
     for block, cells in sorted(blocks.items(), key=lambda item: -item[1].lut):
         row(block, cells)
-    row("whole array", total, "bold")
+    row("whole machine", total, "bold")
     console.print(table)
     flow = ("generic adders" if args.generic else
             f"{len(synthesis.mapped)} add-subtract modules mapped to carry chains")

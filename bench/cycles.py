@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
                    help=f"layers such as {ALL[0]} (default: {len(ALL)} of blocks "
                         f"{', '.join(map(str, BLOCKS))})")
     add_config_flags(p)
-    p.add_argument("--tokens", type=int, metavar="T", help="run the first T tokens (default: all)")
+    p.add_argument("--batch", type=int, metavar="T", help="run the first T tokens (default: all)")
     p.add_argument("--sim", choices=SIMULATORS, default="verilator")
     p.add_argument("--json", metavar="FILE", help="also write the rows as JSON")
     return p
@@ -46,8 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = parser().parse_args(argv)
         check_target("--json", args.json)
-        if args.tokens is not None and args.tokens < 1:
-            raise ConfigError(f"--tokens {args.tokens}: must be at least 1")
+        if args.batch is not None and args.batch < 1:
+            raise ConfigError(f"--batch {args.batch}: must be at least 1")
         cfg = config_from(args)
         for name in args.layers:
             if not re.fullmatch(r"blk\.\d+\.\w+", name):
@@ -56,9 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             with console.status(f"{name} on {args.sim} ({len(rows) + 1} of "
                                 f"{len(args.layers or ALL)})"):
                 layer = load_layer(name, cfg)
-                if args.tokens and args.tokens > len(layer.q):
-                    raise ConfigError(f"--tokens {args.tokens}: {name} has {len(layer.q)}")
-                rows.append(run_layer(layer, args.sim, cfg, args.tokens))
+                if args.batch and args.batch > len(layer.q):
+                    raise ConfigError(f"--batch {args.batch}: {name} has {len(layer.q)}")
+                rows.append(run_layer(layer, args.sim, cfg, args.batch))
     except HashMismatch as error:
         print(f"bench.cycles: {error}", file=sys.stderr)
         return 1

@@ -60,9 +60,9 @@ def parse(argv: Sequence[str]) -> tuple[Config, argparse.Namespace]:
 
 def build(cfg: Config) -> wiring.Component:
     """The accelerator for a configuration."""
-    from hdl.array import HybridArray  # only when needed: --help should be quick
+    from hdl.top import top  # only when needed: --help should be quick
 
-    return HybridArray(cfg)
+    return top(cfg)
 
 
 def generate(cfg: Config, name: str = describe.DEFAULT_NAME) -> tuple[str, dict[str, Any]]:

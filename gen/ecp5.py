@@ -122,16 +122,17 @@ class Synthesis:
                 raise ValueError(f"module {module}: cannot count cells of type {kind}")
         return total
 
-    def children(self) -> dict[str, int]:
-        """The submodules of the top and how often each occurs in it."""
-        return {kind: count for kind, count in self.modules[self.top].items()
+    def children(self, module: str | None = None) -> dict[str, int]:
+        """The submodules of a module (the top), and how often each occurs in it."""
+        return {kind: count for kind, count in self.modules[module or self.top].items()
                 if kind in self.modules}
 
-    def glue(self) -> Cells:
-        """Cells that stand in the top itself."""
-        own = {kind: count for kind, count in self.modules[self.top].items()
+    def glue(self, module: str | None = None) -> Cells:
+        """Cells that stand in a module (the top) itself."""
+        module = module or self.top
+        own = {kind: count for kind, count in self.modules[module].items()
                if kind not in self.modules}
-        return Synthesis(self.top, {self.top: own}, []).cells(self.top)
+        return Synthesis(module, {module: own}, []).cells(module)
 
 
 def synthesise(verilog: str, top: str, *, carry_chains: bool = True, dsp: bool = True) -> Synthesis:

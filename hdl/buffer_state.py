@@ -63,7 +63,7 @@ class BufferState(wiring.Component):
         m = Module()
         cfg, chain = self.cfg, self.open_chain
         total = Signal(range(chain_limit(cfg) + cfg.tiles + 1))    # the chain with this run
-        m.d.comb += total.eq(Mux(self.first, 0, chain.tiles) + self.tiles)
+        m.d.comb += total.eq(chain.tiles + self.tiles)    # 0 if none is open
         with m.If(self.chain):
             m.d.sync += [chain.open.eq(~self.last), chain.buf.eq(self.buf),
                          chain.tiles.eq(Mux(self.last, 0, total))]

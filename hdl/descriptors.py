@@ -1,6 +1,6 @@
 """Descriptors: from the 128 bits of `spinteger.isa` to one set of named fields."""
 
-from amaranth.hdl import Module
+from amaranth.hdl import Cat, Module
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -42,9 +42,17 @@ class Decoder(wiring.Component):
             for op in OPS:
                 with m.Case(op.code):
                     view = data.View(descriptor_layout(op), self.descriptor)
-                    unused = ((1 << DESCRIPTOR_BITS) - 1) & ~op.used
-                    m.d.comb += [self.command.op[op.name.lower()].eq(1),
-                                 self.reserved.eq((self.descriptor & unused).any())]
+                    m.d.comb += self.command.op[op.name.lower()].eq(1)
                     m.d.comb += [self.command[field.name].eq(view[field.name])
                                  for field in op.fields]
+
+        # Bits that the same operations leave unused are looked at together.
+        unused: dict[tuple[str, ...], list[int]] = {}
+        for bit in range(DESCRIPTOR_BITS):
+            names = tuple(op.name.lower() for op in OPS if not op.used >> bit & 1)
+            unused.setdefault(names, []).append(bit)
+        m.d.comb += self.reserved.eq(Cat(
+            Cat(self.command.op[name] for name in names).any()
+            & Cat(self.descriptor[bit] for bit in bits).any()
+            for names, bits in unused.items()).any())
         return m

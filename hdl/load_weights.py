@@ -1,6 +1,6 @@
 """Weight loader: beats into weight rows and their places, all of them or those of bit maps."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,6 +12,7 @@ from spinteger.config import Config
 
 #: Inputs per bit map of a sparse load.
 MAP_BITS = 32
+MAP_SHIFT = MAP_BITS.bit_length() - 1
 
 
 class WeightLoader(wiring.Component):
@@ -30,7 +31,7 @@ class WeightLoader(wiring.Component):
             "final": Out(1),                 #: this beat is the last one
             "wgt": Out(stream.Signature(wgt_layout(cfg))),   #: to the array
             "rows_loaded": Out(range(cfg.wgt_beat_rows + 1)),    #: rows that came, 1 cycle later
-            "rows_skipped": Out(range(MAP_BITS + 1)),        #: ... that a map left out
+            "rows_skipped": Out(range(MAP_BITS + 1)),        #: ... that the map before left out
         })
 
     def elaborate(self, platform):
@@ -59,7 +60,7 @@ class WeightLoader(wiring.Component):
         m.d.comb += [
             is_map.eq(load.sparse & ~mapped),
             row_end.eq(~is_map & (part == cfg.wgt_row_beats - 1)),
-            real.eq(Cat(left > bit for bit in range(MAP_BITS))),
+            real.eq(_below(left[:MAP_SHIFT]) | left[MAP_SHIFT:].any().replicate(MAP_BITS)),
             asked.eq(self.beat.payload[:MAP_BITS] & real),
             first.eq(lowest(named)),
             move.eq(Mux(is_map, asked == 0, row_end & (~load.sparse | (named == first)))),
@@ -91,9 +92,16 @@ class WeightLoader(wiring.Component):
                          group.eq(0), left.eq(inputs), mapped.eq(0), part.eq(0)]
 
         self._store(m, take, row_end, part, addr, pattern, group, first)
+
+        # Rows of a map that did not come are those it covers less those that did.
+        came = Signal(range(MAP_BITS + 1))
+        with m.If(take & (row_end | is_map)):
+            m.d.sync += came.eq(Mux(is_map, 0, came + 1))
+        covers = Mux(left[MAP_SHIFT:].any(), MAP_BITS, left[:MAP_SHIFT])
         m.d.sync += [
             self.rows_loaded.eq(Mux(take & row_end, Mux(load.sparse, 1, cfg.wgt_beat_rows), 0)),
-            self.rows_skipped.eq(Mux(take & is_map, _count(list(real & ~asked)), 0)),
+            self.rows_skipped.eq(Mux(take & move & load.sparse,
+                                     covers - Mux(is_map, 0, came + 1), 0)),
         ]
         return m
 
@@ -145,8 +153,9 @@ def _split(m: Module, cfg: Config, name: str, group: Value, steps: Value) -> tup
     return quotient, rest
 
 
-def _count(bits: list) -> Value:
-    """How many of the bits are set, by a balanced tree."""
-    if len(bits) == 1:
-        return bits[0]
-    return _count(bits[::2]) + _count(bits[1::2])
+def _below(value: Value) -> Value:
+    """Bit n: n < value. Without comparisons, which would each take a carry chain."""
+    if not len(value):
+        return Const(0, 1)
+    top, rest = value[-1], _below(value[:-1])
+    return Cat(rest[:-1] | top.replicate(len(rest) - 1), top, rest & top.replicate(len(rest)))

@@ -60,7 +60,8 @@ class RunLog(wiring.Component):
             with m.If(self.accept & uses):
                 m.d.sync += [used.eq(1), user.eq(accepted[:places])]
 
-        # How they end.
+        # How they end. A number is read again until its run is complete: one that was read
+        # while it was written is not used.
         m.submodules.numbers = numbers = Memory(shape=NUMBER_BITS, depth=RUNS, init=[])
         write, read = numbers.write_port(), numbers.read_port()
         dropped = Signal(RUNS)

@@ -1,6 +1,6 @@
 """Skid: a stream stage whose `ready` comes from a register."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -23,7 +23,7 @@ class Skid(wiring.Component):
         full = Signal()
         m.d.comb += [
             self.input.ready.eq(~full), self.output.valid.eq(full | self.input.valid),
-            self.output.payload.eq(Mux(full, kept.as_value(), self.input.payload.as_value())),
+            self.output.payload.eq(Mux(full, Value.cast(kept), Value.cast(self.input.payload))),
         ]
         with m.If(self.output.ready):
             m.d.sync += full.eq(0)

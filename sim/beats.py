@@ -6,7 +6,7 @@ import numpy as np
 
 from hdl.packets import input_layout, output_layout
 from sim import packets
-from sim.packets import Execution, Packet
+from sim.packets import Packet
 from sim.packing import Bools, Bytes, Ints, to_bytes
 from spinteger.config import Config
 
@@ -73,7 +73,3 @@ def finish(cfg: Config, words: list[list[int]]) -> list[list[int]]:
     if not words or words[-1] != [packets.fence_word(cfg)]:
         raise packets.PacketError("the output does not end with the end fence's packet")
     return words[:-1]
-
-
-__all__ = ["Execution", "finish", "input_payloads", "output_packets", "output_payloads",
-           "port_bytes"]

@@ -13,7 +13,7 @@ scale group at least; tokens into batches that fit an activation buffer, two of 
 weights.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -106,12 +106,16 @@ def stages(cfg: Config, layers: Sequence[Layer], tokens: int) -> list[Stage]:
 
 def compile_stage(cfg: Config, layers: Sequence[Layer], stage: Stage, q: Ints,
                   e: Ints | None = None, shift: Ints | None = None, *, batch: int | None = None,
-                  taps: bool = False, fetch: str = "all") -> Program:
+                  taps: bool = False, fetch: str = "all",
+                  places: tuple[Places, Places] | None = None,
+                  keys: tuple[Hashable, Hashable] = (0, 0)) -> Program:
     """Packets that run a stage on codes q, e [T, K] with token shifts [T].
 
     batch: at most so many tokens at a time. taps: results of chained layers leave too. fetch
     "live": of layers whose inputs are known, only weight rows of inputs that are not silent in all
-    tokens of a batch are loaded, where that is shorter. Raises `CompileError`.
+    tokens of a batch are loaded, where that is shorter. places, keys: slots and buffers shared with
+    other stages of one program, and what tells these weights and these inputs from theirs. Raises
+    `CompileError`.
     """
     first = layers[stage.first]
     if fetch not in FETCHES:
@@ -121,15 +125,18 @@ def compile_stage(cfg: Config, layers: Sequence[Layer], stage: Stage, q: Ints,
     e = np.zeros_like(q) if e is None else e
     if shift is not None and np.any(shift) and not cfg.shift_bits:
         raise CompileError(f"{first.name}: tokens have shifts but --scale-bits is 0")
-    return _Compiler(cfg, layers, stage, q, e, shift, taps, fetch == "live").compile(batch)
+    places = places or (Places(cfg.slots), Places(2))
+    return _Compiler(cfg, layers, stage, q, e, shift, taps, fetch == "live", places,
+                     keys).compile(batch)
 
 
 class _Compiler:
     def __init__(self, cfg: Config, layers: Sequence[Layer], stage: Stage, q: Ints, e: Ints,
-                 shift: Ints | None, taps: bool, live: bool):
+                 shift: Ints | None, taps: bool, live: bool, places: tuple[Places, Places],
+                 keys: tuple[Hashable, Hashable]):
         self.cfg, self.layers, self.stage = cfg, layers, stage
         self.q, self.e, self.shift, self.taps, self.live = q, e, shift, taps, live
-        self.slots, self.bufs = Places(cfg.slots), Places(2)
+        (self.slots, self.bufs), (self.wgt_key, self.act_key) = places, keys
         numbers = range(stage.first, stage.last)
         leaving = numbers if taps else numbers[-1:]
         self.program = Program({number: layers[number] for number in leaving}, len(q))
@@ -191,7 +198,7 @@ class _Compiler:
     # -- packets -------------------------------------------------------------------------------
 
     def _acts(self, step: Pass, batch: Range) -> int:
-        buf, held = self.bufs.find((step.start, batch))
+        buf, held = self.bufs.find((self.act_key, step.start, batch))
         if not held:
             tokens, inputs = slice(*batch), slice(step.start, step.stop)
             self.program.packets.append(packets.load_act(
@@ -207,7 +214,7 @@ class _Compiler:
         if self.live and batches:
             tokens = slice(batches[0][0], batches[-1][1])
             live = (self.q[tokens, step.start:step.stop] != 0).max(axis=0)
-        slot, held = self.slots.find((number, step.start, tiles), live)
+        slot, held = self.slots.find((self.wgt_key, number, step.start, tiles), live)
         if held:
             return slot
         columns = slice(tiles[0] * cfg.cols, tiles[1] * cfg.cols)
@@ -217,11 +224,10 @@ class _Compiler:
         dense = packets.load_wgt(cfg, slot, w)
         sparse = dense if live is None else packets.load_wgt(cfg, slot, w, live)
         if live is not None and len(sparse.payload) >= len(dense.payload):
-            self.slots.take(slot, (number, step.start, tiles))      # all of it came
+            self.slots.take(slot, (self.wgt_key, number, step.start, tiles))      # all of it came
             sparse = dense
         out.append(sparse)
         if last and layer.fires:
-            assert layer.theta is not None
             out.append(packets.load_thr(cfg, slot, layer.theta[columns]))
         if step.group is not None:
             out.append(packets.load_scale(cfg, slot, step.group.mul[columns],

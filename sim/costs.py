@@ -29,7 +29,8 @@ class Tile(NamedTuple):
 
     salients: int   #: words of salient columns
     steps: int      #: words of time steps
-    place: int      #: columns from the first salient one to the last, 0 without any
+    collect: int    #: to take the columns' levels while their salient words leave
+    held: int       #: ... of this, from the first salient column on
     fire: int       #: of a staircase, from its last column in to END
 
 
@@ -54,18 +55,27 @@ def tokens_of(cfg: Config, buf: Buffer, row_cycles: int) -> list[Token]:
     return out
 
 
-def tiles_of(cfg: Config, run: dict[str, int], levels: Ints | None, tokens: int) -> list[Tile]:
+def tiles_of(cfg: Config, run: dict[str, int], levels: Ints | None, tokens: int,
+             word_cycles: int) -> list[Tile]:
     """The tiles of a run, token by token; `levels` [tokens, tiles * C] as fired, or None if it does
-    not fire."""
+    not fire. A word leaves every `word_cycles`."""
     if levels is None:
-        return [Tile(0, 0, 0, 0)] * (tokens * run["tiles"])
+        return [Tile(0, 0, 0, 0, 0)] * (tokens * run["tiles"])
     mag = np.abs(levels).reshape(-1, cfg.cols)
     salient = mag > cfg.window
     salients = salient.sum(axis=1)
     steps = sum((mag == level).any(axis=1).astype(np.int64)
                 for level in range(1, cfg.window + 1))
-    place = np.where(salients, cfg.cols - salient.argmax(axis=1), 0)
+    now, first = np.zeros((2, len(mag)), np.int64)
+    word = np.full(len(mag), -word_cycles)
+    for column in range(cfg.cols):                      # one per cycle, if its word can leave
+        leaves, now = salient[:, column], now + 1
+        now = np.where(leaves, np.maximum(now, word + word_cycles), now)
+        first = np.where(leaves & (first == 0), now, first)
+        word = np.where(leaves, now, word)
     top, lowest = cfg.window if run["spikes_only"] else cfg.level_max, mag.min(axis=1)
     stop = np.where(lowest == 0, run["silence"], lowest - (lowest <= cfg.window))
     fire = top - stop + salients + 1
-    return [Tile(*costs) for costs in np.stack([salients, steps, place, fire], axis=1).tolist()]
+    held = np.where(salients, now - first + 1, 0)
+    return [Tile(*costs)
+            for costs in np.stack([salients, steps, now, held, fire], axis=1).tolist()]

@@ -68,6 +68,7 @@ class Timeline:
         # columns are drained, its levels collected, its last word is out.
         self.tail = self.drained = self.collected = self.out = 0
         self.closed = -cfg.cols
+        self.reading: list[tuple[int, int, int]] = []   # from, to: products of a token's tiles
         self.causes = Causes(cfg)
 
     def result(self) -> Estimate:
@@ -108,8 +109,28 @@ class Timeline:
         else:
             start = max(check, self.slots[values["slot"]])
             end = max(start + 1, self.beat) + (beats - 1) * self.every
+            if name == "LOAD_WGT":
+                end = self._write(end - (beats - 1) * self.every, beats)
             self.causes.loads.append((check, end + 3, "weights"))
         self.beat, self.idle = end + self.every, end + 3
+
+    def _write(self, begin: int, beats: int) -> int:
+        """Weight rows from `begin` on: one waits while an integer lane reads a bank that it goes
+        to. Returns when the last beat comes."""
+        cfg = self.cfg
+        cycles, rows = cfg.wgt_row_beats * self.every, beats / cfg.wgt_row_beats
+        share = cfg.wgt_beat_rows / cfg.groups
+        clash = 1 - (1 - share) ** cfg.int_lanes if cfg.homes > 1 else min(1, share * cfg.int_lanes)
+        now = float(begin)
+        for since, until, reads in self.reading:
+            if until <= now or rows <= 0:
+                continue
+            free = min(rows, max(0, since - now) / cycles)
+            now, rows = now + free * cycles, rows - free
+            each = max(cycles, 1 / max(0.01, 1 - clash * reads / (until - since)))
+            slow = min(rows, max(0, until - now) / each)
+            now, rows = now + slow * each, rows - slow
+        return max(begin + (beats - 1) * self.every, round(now + rows * cycles) - self.every)
 
     # -- encoder and recorder ----------------------------------------------------------------------
 
@@ -149,6 +170,7 @@ class Timeline:
         self._tiles(run, self.entered[-1])
         end = self.out if run["acc_last"] else self.drained + self._drain_latency
         self.ended.append(end)
+        self.causes.spans.append((self.entered[-1], end))
         self.slots[run["slot"]] = self.bufs[run["buf"]] = end + 1
         if run["chain"]:
             self.bufs[filled] = end + 1
@@ -158,7 +180,7 @@ class Timeline:
         """Every tile of every token, through lanes, V, IF bank and output."""
         cfg, count = self.cfg, self.reference.delivered
         latency = 1 + LANE_LATENCY + tree_depth(cfg)
-        costs = iter(tiles_of(cfg, run, self.reference.fired, count))
+        costs = iter(tiles_of(cfg, run, self.reference.fired, count, pk.word_beats(cfg)))
         filled: list[Token] = []
         if run["chain"] and run["chain_last"]:
             filled = tokens_of(cfg, self.reference.state.bufs[run["chain_buf"]], 1)
@@ -169,6 +191,7 @@ class Timeline:
         for number, (token, ready) in enumerate(loaded):
             known = max(entered, ready) + 2             # its first tile can be taken
             products = known + INTEGER_LATENCY + 2 + token.products
+            before = self.closed
             for _ in range(run["tiles"] if number < count else 1):
                 # The lanes go on without a gap; they wait to complete a step while V is not free.
                 start = max(self.tail, known + latency)
@@ -186,10 +209,11 @@ class Timeline:
                 else:
                     self.out = max(self.out + 1, self.closed + 1 + self._drain_latency)
                     self.drained = max(self.closed + 1, self.out)
-            if filled[number:]:
+            if token.products > 1:
+                self.reading.append((before, self.closed, run["tiles"] * token.products))
+            if number < len(filled):
                 whole = max(self.out + 2, self.recorded[0] + filled[number].encode)
                 self._record(run["chain_buf"], filled[number], whole)
-        self.causes.spans.append((entered, self.out))
 
     @property
     def _drain_latency(self) -> int:
@@ -218,9 +242,8 @@ class Timeline:
             # Levels are collected; a tile's spikes and END leave while the next is, up to its
             # first salient level, which leaves at once.
             arrives = sums + cfg.out_level_bits + 4
-            slowest = cycles * tile.salients
-            collected = max(arrives, self.collected + 1 + max(cfg.cols, slowest),
-                            last + 1 - cycles + max(tile.place, slowest))
+            collected = max(arrives, self.collected + 1 + tile.collect,
+                            last + (tile.held or 1 - cycles))
             self.out = collected + 1 + (tile.steps + 1) * cycles
             self.collected, behind = collected, collected - arrives
             self.causes.blocked += (tile.salients + tile.steps + 1) * (cycles - 1)

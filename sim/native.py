@@ -10,6 +10,8 @@ Some hundred thousand cycles a second on one core for 16x16. The build is kept b
 
 import ctypes
 import os
+import shutil
+import signal
 import subprocess
 import time
 from functools import cache
@@ -67,15 +69,25 @@ def build(cfg: Config, waves: bool = False) -> tuple[Path, float]:
         log = folder / "build.log"
         command = [str(tool.path), *args, "-j", str(min(4, os.cpu_count() or 1)), "--Mdir",
                    "obj", f"{TOP}.v", str(SOURCE), "-o", f"../{LIBRARY}"]
-        with log.open("w") as out:
-            code = subprocess.run(command, cwd=folder, stdout=out, stderr=subprocess.STDOUT,
-                                  env={**os.environ, **environment}, check=False).returncode
-        if code:
+        if _call(command, folder, log, environment):
             raise NativeError(f"building the native model failed, see {log}\n{tail(log)}")
+        shutil.rmtree(folder / "obj")
 
     started = time.monotonic()
     folder, fresh = built("native", [text, SOURCE.read_text(), tool.version, *args], compile_in)
     return folder / LIBRARY, time.monotonic() - started if fresh else 0.0
+
+
+def _call(command: list[str], folder: Path, log: Path, environment: dict[str, str]) -> int:
+    """Run a command, output to `log`; its exit code. Ctrl-C ends it and all that it started."""
+    with log.open("w") as out, subprocess.Popen(
+            command, cwd=folder, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
+            env={**os.environ, **environment}) as running:
+        try:
+            return running.wait()
+        except BaseException:
+            os.killpg(running.pid, signal.SIGTERM)
+            raise
 
 
 @cache

@@ -5,6 +5,7 @@ Pure arithmetic on a `Config`; `sim.compiler` makes packets of it. Arrays are nu
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -25,8 +26,8 @@ class Group:
 
     start: int
     stop: int
-    mul: Ints       #: [N]
-    shift: Ints     #: [N]
+    mul: Any        #: int64 array [N], made of whatever is given
+    shift: Any      #: ditto
 
     def __post_init__(self) -> None:
         for name in ("mul", "shift"):
@@ -37,8 +38,8 @@ class Group:
 class Layer:
     """One linear layer and how its results leave. Takes torch tensors too, and makes arrays."""
 
-    w: Ints                         #: weight codes [K, N]
-    theta: Ints | None = None       #: thresholds [N]; None: raw V
+    w: Any                          #: weight codes, int64 array [K, N]
+    theta: Any = None               #: thresholds, int64 array [N]; None: raw V
     groups: Sequence[Group] = ()    #: scales of groups of inputs, from 0 to K without gaps
     unsigned: bool = False          #: negative V stays silent (a fused ReLU)
     spikes_only: bool = False       #: levels clamp at the window

@@ -108,8 +108,6 @@ class Reference:
             done, error = len(payload), Error.TLAST_EARLY
         elif len(payload) > need:
             error = Error.TLAST_LATE
-        if op.name == "LOAD_ACT" and error in (Error.TLAST_EARLY, Error.TLAST_LATE):
-            done = max(0, done - 1)             # the token that this beat belongs to fails
         getattr(self, f"_{op.name.lower()}")(values, payload[:done], error is None)
         if error is not None:
             raise Refused(error)

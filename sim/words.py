@@ -196,7 +196,7 @@ def read_tiles(cfg: Config, words: Iterable[int]) -> list[Tile]:
             tiles.append(tile)
             tile = Tile({}, {}, [], False)
         elif kind == RAW:
-            tile.raw[column] = _signed(payload, cfg.v_bits)
+            tile.raw[column] = _signed(payload, cfg.acc_bits)
         elif kind == SALIENT:
             q = _signed(payload, cfg.sal_bits)
             tile.salients[column] = q, payload >> cfg.sal_bits & ((1 << cfg.exp_bits) - 1)

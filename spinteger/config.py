@@ -60,8 +60,8 @@ class Config:
                           "every step doubles V's range and adds one firing stage")
     k: int = _param(2048, "largest number of inputs K of one pass; longer layers take several",
                     "depth of the event queues (K/R per level and buffer), width of S and V")
-    depth: int = _param(0, "weight rows per bank, all slots; a column tile takes ceil(K*homes/R) of "
-                           "them (0: a power of two with room for the largest K in every slot)",
+    depth: int = _param(0, "weight rows per bank, all slots; a column tile takes ceil(K*homes/R) "
+                           "of them (0: a power of two with room for the largest K in every slot)",
                         "C x wgt_bits x R bits of block memory per row")
     slots: int = _param(2, "weight slots: one loads while another computes",
                         "each has depth/slots rows per bank, and C thresholds per tile")
@@ -364,7 +364,7 @@ class Config:
             over = self.v_bits - V_BITS_MAX
             fits = (f"use --exp-max {self.exp_max - over} or less" if self.exp_max >= over
                     else "use fewer --sal-bits or --wgt-bits")
-            k_fit = (self.rows_k >> over) * self.rows
+            k_fit = (self.rows_k >> over) * self.groups
             if k_fit:
                 fits += f", or --k {k_fit} or less"
             raise ConfigError(f"--k {self.k}: V would need {self.v_bits} bits for the worst case "

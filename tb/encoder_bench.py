@@ -1,192 +1,170 @@
-"""Drives the encoder and pops its queues, as the sequencer and the integer unit do."""
+"""Drives the encoder with all behind it, and reads the trains and lists as the walkers do."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import cocotb
-import torch
+import numpy as np
 from amaranth.lib import data
-from cocotb.task import Task
-from cocotb.triggers import FallingEdge, ReadOnly
+from cocotb.triggers import FallingEdge
 
-from golden.codes import Codes
-from golden.events import events, salient_list
-from hdl.payloads import run_layout, salient_layout, salients_layout, token_layout
+from golden import trains
+from golden.trains import Train
+from hdl.payloads import act_layout, salient_layout, token_layout, train_layout
 from sim import words
 from sim.words import Ints
+from spinteger.config import Config
 from tb.bench import Bench
-from tb.streams import NEVER, Sink, Source
-
-#: (weight row, sign is negative)
-Event = tuple[int, int]
+from tb.streams import Source
 
 
 @dataclass
 class Token:
-    """A token as it is sent, and what must be found in the queues."""
+    """A token as it is sent, and what must be stored of it."""
 
-    act: list[int]                              #: its words
-    run: int                                    #: its `run` word
-    events: dict[int, list[list[Event]]]        #: level -> lane -> events, sorted
-    salients: list[list[dict[str, int]]]        #: integer lane -> entries in order
+    act: list[int]      #: its words
+    shift: int
+    want: Train
+    fail: bool = False
+
+    @property
+    def places(self) -> tuple[int, int]:
+        """Train words and list places that it takes."""
+        return self.want.length, self.want.list_length
 
 
-def token_of(bench: Bench, q: Ints, e: Ints) -> Token:
-    """The token q, e [K] by the golden model, with a random `run` word."""
+def token_of(bench: Bench, q: Ints, e: Ints, buf: int, fail: bool = False) -> Token:
+    """The token q, e [K] by the golden rules, which also say what becomes of codes that the golden
+    model does not know: q = -128, and negative ones where spikes have no sign."""
     cfg = bench.cfg
-    codes = Codes(torch.tensor(q), torch.tensor(e))
-    spikes = [(cfg.window - step, k, sign) for step, k, sign in events(codes, cfg)[0]]
-    return token_from(bench, q, e, spikes, salient_list(codes, cfg)[0])
+    shift = bench.rng.randrange(1 << cfg.shift_bits)
+    act = words.act_words(cfg, q[None], e[None], buf, np.array([shift]))
+    act[-1] |= fail << act_layout(cfg)["fail"].offset
+    levels, salient = trains.classify(q[None], e[None], cfg)
+    lanes, counts = trains.place(levels, cfg)
+    lists = trains._lists(q, e, np.flatnonzero(salient[0]).tolist(), cfg)
+    return Token(act, shift, trains._train(levels[0], lanes[0], counts[0], q, cfg, lists), fail)
 
 
-def token_from(bench: Bench, q: Ints, e: Ints, spikes: list[tuple[int, int, int]],
-               salients: list[tuple[int, int, int]]) -> Token:
-    """The token with these spikes (level, k, sign) and salients (k, q, e), in order of k."""
-    cfg = bench.cfg
-    by_level: dict[int, list[list[Event]]] = {}
-    for level, k, sign in spikes:
-        lanes = by_level.setdefault(level, [[] for _ in range(cfg.rows)])
-        lanes[k % cfg.rows].append((k // cfg.rows, int(sign < 0)))
-    lists: list[list[dict[str, int]]] = [[] for _ in range(cfg.int_lanes)]
-    for k, value, exponent in salients:
-        lane = k % cfg.rows
-        entry = {"q": value, "e": exponent, "row": k // cfg.rows, "lane": lane % cfg.group}
-        lists[lane // cfg.group].append({name: entry[name] for name, _ in salient_layout(cfg)})
-    return Token(words.act_words(cfg, q[None], e[None]),
-                 bench.rng.getrandbits(data.Layout.cast(run_layout(cfg)).size),
-                 {level: [sorted(lane) for lane in lanes] for level, lanes in by_level.items()},
-                 lists)
-
-
-def part(signal: Any, index: int, width: int) -> int:
-    """Element `index` of an array port; the others may hold X, as what was never stored does."""
-    bits = str(signal.value)
-    return int(bits[len(bits) - (index + 1) * width:len(bits) - index * width], 2)
+def fitting(cfg: Config, tokens: Sequence[Token]) -> int:
+    """Leading tokens that a buffer keeps: those that fit and did not fail."""
+    kept, train, lists = 0, 0, 0
+    for token in tokens:
+        train, lists = train + token.places[0], lists + token.places[1]
+        if token.fail or train > cfg.train_depth or lists > cfg.list_depth:
+            break
+        kept += 1
+    return kept
 
 
 class EncoderBench(Bench):
-    """The encoder, a sender of tokens, and a consumer of each kind with a pace of its own."""
+    """The encoder behind one source; what it stores is read back at leisure."""
 
     def __init__(self, dut, test: str, stall: float | None = None):
         super().__init__(dut, test)
-        self.idle("run", "spikes_done", "en", "load", "load_buf", "load_level", "index",
-                  "index_buf")
+        self.idle("open", "read_buf", "token", "addr", "place")
         self.act = Source(dut, "act", self.stalls(stall))
-        self.token = Sink(dut, "token", NEVER)
-        self.salients = Sink(dut, "salients", NEVER)
-        self.pace = {"token": self.stalls(stall), "salients": self.stalls(stall),
-                     "en": self.stalls(stall)}
-        self.tasks: list[Task[None]] = []
 
-    def _words(self, tokens: list[Token]) -> Iterator[int]:
-        """All tokens' words; `run` is right only while a token's last word is on offer."""
-        junk = (1 << len(self.dut.run)) - 1
-        for token in tokens:
-            for number, word in enumerate(token.act):
-                self.dut.run.value = (token.run if number == len(token.act) - 1
-                                      else self.rng.randint(0, junk))
-                yield word
+    def part(self, port: str, index: int, layout: Any) -> int:
+        """Element `index` of an array port; others may hold X, as what was never stored does."""
+        bits, width = str(getattr(self.dut, port).value), data.Layout.cast(layout).size
+        return int(bits[len(bits) - (index + 1) * width:len(bits) - index * width], 2)
 
-    async def _pause(self, name: str) -> None:
-        while self.pace[name]():
+    async def open(self, *bufs: int) -> None:
+        """Start buffers anew."""
+        self.dut.open.value = sum(1 << buf for buf in bufs)
+        await FallingEdge(self.dut.clk)
+        self.dut.open.value = 0
+
+    async def quiet(self, buf: int | None = None) -> None:
+        """Wait until no token (of this buffer) is being encoded or recorded."""
+        mask = 3 if buf is None else 1 << buf
+        for _ in range(20_000):
             await FallingEdge(self.dut.clk)
+            if not int(self.dut.encoding.value) & mask and not int(self.dut.busy.value):
+                await FallingEdge(self.dut.clk)
+                return
+        raise AssertionError("hangs: still encoding")
 
-    async def pop_all(self, tokens: list[Token]) -> None:
-        """Take each token and pop its events one to three times, as for as many column tiles."""
-        for number, token in enumerate(tokens):
-            await self._pause("token")
-            word = await self.token.take(1)
-            got = {name: int(words.unpack(token_layout(self.cfg), name, word)[0])
-                   for name in ("levels", "buf", "run")}
-            want = {"levels": sum(1 << (level - 1) for level in token.events),
-                    "buf": number % 2, "run": token.run}
-            assert got == want, f"token {number}: announced {got}, must be {want}"
-            levels = sorted(token.events, reverse=True) or [0]
-            levels *= self.rng.randint(1, 3)
-            popped = await self.pop(number % 2, levels)
-            none: list[list[Event]] = [[] for _ in range(self.cfg.rows)]
-            for level, lanes in zip(levels, popped, strict=True):
-                expected = token.events.get(level, none)
-                assert lanes == expected, (f"token {number}, level {level}: popped {lanes}, must "
-                                           f"be {expected}")
+    def ready(self, buf: int) -> int:
+        """Tokens that count as ready."""
+        bits = self.cfg.token_bits + 1
+        return int(self.dut.ready.value) >> buf * bits & ((1 << bits) - 1)
 
-    async def pop(self, buf: int, levels: list[int]) -> list[list[list[Event]]]:
-        """Pop these buckets without a gap, as the sequencer does: per bucket and lane, sorted."""
+    async def read(self, buf: int, tokens: Sequence[Token]) -> None:
+        """Read a buffer that got these tokens: counts, table, trains and lists."""
         dut, cfg = self.dut, self.cfg
-        popped: list[list[list[Event]]] = [[[] for _ in range(cfg.rows)] for _ in levels]
-        loaded, out = -1, -1        # bucket (index in `levels`) in the lanes; at their output
-        left = 1                    # enabled cycles from the last pop to the last output
-        while left >= 0:
-            en = not self.pace["en"]()
-            all_last = int(dut.last.value) == (1 << cfg.rows) - 1
-            load = en and all_last and loaded < len(levels) - 1
-            finished = all_last and loaded == len(levels) - 1
-            dut.en.value, dut.load.value = int(en), int(load)
-            if load:
-                dut.load_buf.value, dut.load_level.value = buf, levels[loaded + 1]
-            # The sequencer lets go of the buffer in the cycle of the last pop.
-            dut.spikes_done.value = 1 << buf if en and finished and left == 1 else 0
-            if en:
-                for lane, event in self._outputs():
-                    popped[out][lane].append(event)
-                out = loaded
-                loaded += load
-                left -= finished
+        kept = fitting(cfg, tokens)
+        assert self.ready(buf) == kept, f"{self.ready(buf)} tokens ready, must be {kept}"
+        bad = kept < len(tokens)
+        full = bad and not tokens[kept].fail
+        got = int(dut.bad.value) >> buf & 1, int(dut.full.value) >> buf & 1
+        assert got == (bad, full), f"bad and full are {got}, must be {bad, full}"
+        dut.read_buf.value = buf
+        train, lists = 0, 0
+        for number, token in enumerate(tokens[:kept]):
+            dut.token.value = number
             await FallingEdge(dut.clk)
-        dut.en.value = dut.load.value = dut.spikes_done.value = 0
-        return [[sorted(lane) for lane in lanes] for lanes in popped]
+            entry = int(dut.entry.value)
+            fields = {name: int(words.unpack(token_layout(cfg), name, [entry])[0])
+                      for name in ("start", "left", "list_start", "shift")}
+            assert fields == {"start": train, "left": token.want.length - 1, "shift": token.shift,
+                              "list_start": lists % (1 << cfg.list_bits)}, f"token {number}"
+            counts = words.unpack(token_layout(cfg), "count.*", [entry])[0].tolist()
+            assert counts == [len(one) for one in token.want.lists], f"token {number}"
+            await self._read_train(number, train, token.want)
+            await self._read_lists(number, lists, token.want)
+            train, lists = train + token.places[0], lists + token.places[1]
 
-    def _outputs(self) -> Iterator[tuple[int, Event]]:
-        """(lane, event) of every lane that has one at its output."""
-        valid = int(self.dut.valid.value)
-        for lane in range(self.cfg.rows):
-            if valid >> lane & 1:
-                neg = part(self.dut.neg, lane, 1) if self.cfg.signed else 0
-                yield lane, (part(self.dut.row, lane, self.cfg.row_bits), neg)
+    async def _read_train(self, number: int, start: int, want: Train) -> None:
+        bits = []
+        for at in range(want.length):
+            self.dut.addr.value = start + at
+            await FallingEdge(self.dut.clk)
+            bits.append(str(self.dut.word.value).lower())
+        # An idle lane's row may be X, where nothing was ever stored: it must not matter which.
+        for filler in "01":
+            stored = [int(word.replace("x", filler), 2) for word in bits]
+            self._compare_train(number, stored, want)
 
-    async def read_all(self, tokens: list[Token]) -> None:
-        """Read each token's salient lists, then let go of them."""
+    def _compare_train(self, number: int, stored: list[int], want: Train) -> None:
+        got = {name: words.unpack(train_layout(self.cfg), name, stored) for name in
+               ("event.*.valid", "event.*.row", "event.*.neg", "snap", "dt", "end")}
+        valid, snap = got["event.*.valid"] == 1, got["snap"] == 1
+        neg = want.neg if self.cfg.signed else np.zeros_like(want.neg)
+        for what, ok in (("events", (valid == want.valid).all()),
+                         ("rows", (got["event.*.row"] == want.row)[valid].all()),
+                         ("signs", (got["event.*.neg"] == neg)[valid].all()),
+                         ("steps", (snap == want.snap).all()),
+                         ("dt", (got["dt"] == want.dt)[snap].all()),
+                         ("end", (got["end"] == want.end).all())):
+            assert ok, f"token {number}: {what} of its train differ"
+
+    async def _read_lists(self, number: int, start: int, want: Train) -> None:
         layout = salient_layout(self.cfg)
-        width = data.Layout.cast(layout).size
-        for number, token in enumerate(tokens):
-            while True:
-                await ReadOnly()
-                valid = bool(self.dut.salients__valid.value)
-                await FallingEdge(self.dut.clk)
-                if valid:
-                    break
-            offered = int(self.dut.salients__payload.value)
-            read: list[list[dict[str, int]]] = [[] for _ in token.salients]
-            for index in range(max(len(entries) for entries in token.salients)):
-                self.dut.index.value, self.dut.index_buf.value = index, number % 2
-                await FallingEdge(self.dut.clk)
-                for lane, entries in enumerate(token.salients):
-                    if index < len(entries):
-                        entry = part(self.dut.entry, lane, width)
-                        read[lane].append({name: int(words.unpack(layout, name, [entry])[0])
-                                           for name, _ in layout})
-            await self._pause("salients")
-            assert await self.salients.take(1) == [offered], "the word changed while it waited"
-            counts = words.unpack(salients_layout(self.cfg), "count.*", [offered])[0].tolist()
-            assert counts == [len(entries) for entries in token.salients], f"counts {counts}"
-            assert read == token.salients, (f"token {number}: listed {read}, must be "
-                                            f"{token.salients}")
-            self._check_tiles(token, offered)
+        names = {name: {"lane": "bank"}.get(name, name) for name, _ in layout}
+        for at in range(want.list_length):
+            self.dut.place.value = start + at
+            await FallingEdge(self.dut.clk)
+            for lane, entries in enumerate(want.lists):
+                if at < len(entries):
+                    word = self.part("salients", lane, layout)
+                    got = {name: int(words.unpack(layout, name, [word])[0]) for name in names}
+                    expected = {name: getattr(entries[at], here) for name, here in names.items()}
+                    assert got == expected, (f"token {number}, list {lane}, entry {at}: {got}, "
+                                             f"must be {expected}")
 
-    def _check_tiles(self, token: Token, offered: int) -> None:
-        """The salient word carries the right part of `run`."""
-        for name in ("tile_last", "stride"):
-            want = words.unpack(run_layout(self.cfg), name, [token.run])[0]
-            assert words.unpack(salients_layout(self.cfg), name, [offered])[0] == want, name
+    async def send(self, tokens: Sequence[Token]) -> None:
+        """Send tokens back to back."""
+        await self.act.send(word for token in tokens for word in token.act)
 
-    def start_tokens(self, tokens: list[Token]) -> None:
-        """Start sending and both consumers."""
-        self.tasks = [cocotb.start_soon(job) for job in (
-            self.act.send(self._words(tokens)), self.pop_all(tokens), self.read_all(tokens))]
-
-    async def check(self, tokens: list[Token]) -> None:
-        """Send tokens back to back; everything popped and read must be right."""
-        self.start_tokens(tokens)
-        for what, task in zip(("room for tokens", "events", "salients"), self.tasks, strict=True):
-            await self.wait(what, task)
+    async def check(self, loads: Sequence[Sequence[Token]]) -> None:
+        """Load both buffers, their tokens by turns; everything stored must be right."""
+        await self.open(0, 1)
+        left = [list(load) for load in loads]
+        order = self.rng.sample([buf for buf, load in enumerate(left) for _ in load],
+                                sum(map(len, left)))
+        await self.wait("room for tokens", self.send([left[buf].pop(0) for buf in order]))
+        await self.quiet()
+        for buf, load in enumerate(loads):
+            await self.read(buf, load)

@@ -12,13 +12,12 @@ from cocotb.triggers import ClockCycles, FallingEdge
 from golden.codes import Codes
 from golden.events import events, salient_list
 from golden.integrate import ramp
-from hdl.payloads import prod_layout
+from hdl.payloads import fire_layout, prod_layout, psum_layout
 from sim import words
 from sim.words import Ints
 from tb.bench import Bench
-from tb.stimuli import extreme_codes
+from tb.stimuli import extreme_codes, random_codes, random_wgt
 from tb.streams import Late, Sink, Source
-from tb.tb_array import random_codes, random_wgt
 from tb.tops import ColumnTop
 
 torch.set_num_threads(1)
@@ -26,11 +25,12 @@ torch.set_num_threads(1)
 
 @dataclass
 class Job:
-    """One tile: its words on both streams, and the V it must give."""
+    """One tile: its words on both streams, the V it must give and the labels beside it."""
 
     leaves: list[int]
     prods: list[int]
     v: Ints
+    fire: int
 
 
 class ColumnBench(Bench):
@@ -38,22 +38,26 @@ class ColumnBench(Bench):
 
     def __init__(self, dut, test: str, stall: float | None = None):
         super().__init__(dut, test)
-        top = ColumnTop(self.cfg)
-        self.leaf_layout = top.leaf_layout
-        self.v_layout = top.v.payload.shape()
+        self.leaf_layout = ColumnTop(self.cfg).leaf_layout
         self.leaf = Source(dut, "leaf", self.stalls(stall))
         self.prod = Source(dut, "prod", self.stalls(stall))
-        self.v = Sink(dut, "v", self.stalls(stall))
+        self.psum = Sink(dut, "psum", self.stalls(stall))
         self.sending: list[Task[None]] = []
 
     def tile(self, q: Ints, e: Ints, w: Ints, idle: float = 0.0) -> Job:
         """The tile of token q, e [K] and weights w [K, C]. `idle`: share of empty leaf words."""
         codes = Codes(torch.tensor(q), torch.tensor(e))
-        return Job(self._leaves(codes, w, idle), self._prods(codes, w),
-                   ramp(codes, torch.tensor(w), self.cfg)[0].numpy())
+        leaves = self._leaves(codes, w, idle)
+        fire_bits = fire_layout(self.cfg).size
+        at = self.leaf_layout["fire"].offset
+        labels = [self.rng.getrandbits(fire_bits) for _ in leaves]      # only the last one's count
+        return Job([word | label << at for word, label in zip(leaves, labels, strict=True)],
+                   self._prods(codes, w), ramp(codes, torch.tensor(w), self.cfg)[0].numpy(),
+                   labels[-1])
 
     def _leaves(self, codes: Codes, w: Ints, idle: float) -> list[int]:
-        """Step by step, one event per lane and word, a lane's events at random words."""
+        """Step by step, one event per lane and word, a lane's events at random words. Which lane
+        an event is in makes no difference to the columns: here k mod R."""
         cfg, rng = self.cfg, self.rng
         by_level: dict[int, list[tuple[int, int]]] = {}
         for step, k, sign in events(codes, cfg)[0]:
@@ -87,7 +91,7 @@ class ColumnBench(Bench):
         cfg = self.cfg
         lists: list[list[Ints]] = [[] for _ in range(cfg.int_lanes)]
         for k, value, exponent in salient_list(codes, cfg)[0]:
-            lists[k % cfg.rows // cfg.group].append(w[k] * (value << exponent))
+            lists[k % cfg.int_lanes].append(w[k] * (value << exponent))
         prod = np.zeros((max(1, *(len(one) for one in lists)), cfg.cols), np.int64)
         for one in lists:
             prod[:len(one)] += np.array(one, np.int64).reshape(-1, cfg.cols)
@@ -107,10 +111,13 @@ class ColumnBench(Bench):
     async def check(self, jobs: Sequence[Job]) -> None:
         """Run the tiles and compare every V."""
         self.send(jobs)
-        received = await self.wait("V of all tiles", self.v.take(len(jobs)))
+        received = await self.wait("V of all tiles", self.psum.take(len(jobs)))
         for task in self.sending:
             await self.wait("end of sending", task, 100)
-        got = words.unpack(self.v_layout, "*", received)
+        layout = psum_layout(self.cfg)
+        labels = [word >> layout["fire"].offset for word in received]
+        assert labels == [job.fire for job in jobs], "another tile's labels beside V"
+        got = words.unpack(layout, "v.*", received)
         want = np.stack([job.v for job in jobs])
         wrong = np.argwhere(got != want)
         assert not len(wrong), (f"V differs at (tile, column) {wrong[:5].tolist()}: got "
@@ -172,23 +179,24 @@ async def largest_products(dut):
     bench = ColumnBench(dut, "largest_products")
     await bench.start()
     cfg, jobs = bench.cfg, []
-    most = cfg.int_lanes * cfg.wgt_max << (cfg.sal_bits - 1 + cfg.exp_max)
+    most = cfg.wgt_max << (cfg.sal_bits - 1 + cfg.exp_max)
+    inputs = cfg.groups * cfg.rows_k
+    lanes = [min(cfg.int_lanes, inputs - n) for n in range(0, inputs, cfg.int_lanes)]
     for signs in ((1, 1), (-1, -1), (1, -1), (-1, 1)):
-        prod = np.full((cfg.salient_depth, cfg.cols), most)
+        prod = np.repeat(np.array(lanes)[:, None] * most, cfg.cols, axis=1)
         prod[:, ::2] *= signs[0]
         prod[:, 1::2] *= signs[1]
         job = bench.tile(np.zeros(1, np.int64), np.zeros(1, np.int64),
                          random_wgt(bench, 1, cfg.cols))
-        jobs.append(Job(job.leaves, bench.prod_words(prod), prod.sum(axis=0)))
-    assert abs(jobs[0].v).max() == cfg.rows * cfg.rows_k * cfg.wgt_max << (
-        cfg.sal_bits - 1 + cfg.exp_max)
+        jobs.append(Job(job.leaves, bench.prod_words(prod), prod.sum(axis=0), job.fire))
+    assert abs(jobs[0].v).max() == inputs * most
     await bench.check(jobs)
 
 
 @cocotb.test()
 async def one_stream_late(dut):
     """Products that come long after the window, and long before it; V taken late."""
-    for late in ("leaf", "prod", "v"):
+    for late in ("leaf", "prod", "psum"):
         bench = ColumnBench(dut, f"one_stream_late/{late}", stall=0.0)
         if late == "leaf":
             await bench.start()
@@ -197,7 +205,7 @@ async def one_stream_late(dut):
         check = cocotb.start_soon(bench.check(jobs))
         await ClockCycles(dut.clk, 2_900)
         await FallingEdge(dut.clk)
-        assert not bench.v.words and not all(task.done() for task in bench.sending), (
+        assert not bench.psum.words and not all(task.done() for task in bench.sending), (
             "V left before it was complete, or words were taken that nobody waits for")
         await check
 
@@ -208,13 +216,13 @@ async def full_rate(dut):
     bench = ColumnBench(dut, "full_rate", stall=0.0)
     await bench.start()
     cfg = bench.cfg
-    steps = min(cfg.window, cfg.rows_k)              # one word each, none skipped
+    steps = min(cfg.window, max(1, cfg.k // cfg.rows))      # one word each, none skipped
     q = np.repeat(np.arange(steps, 0, -1), cfg.rows)[:cfg.k]
     q[-1] = 1
     w = random_wgt(bench, len(q), cfg.cols)
     jobs = [bench.tile(q, np.zeros_like(q), w) for _ in range(20)]
     bench.send(jobs)
-    taking = cocotb.start_soon(bench.v.take(len(jobs)))
+    taking = cocotb.start_soon(bench.psum.take(len(jobs)))
     total = sum(len(job.leaves) for job in jobs)
     await bench.wait("end of the leaves", bench.sending[0], total + 20)
     await bench.wait("V of all tiles", taking, 100)
@@ -227,7 +235,7 @@ async def reset_in_mid_run(dut):
     await bench.start()
     for trial in range(8):
         bench.send(random_jobs(bench, 6))
-        taking = cocotb.start_soon(bench.v.take(6))
+        taking = cocotb.start_soon(bench.psum.take(6))
         await ClockCycles(dut.clk, bench.rng.randint(1, 60))
         await bench.abort(taking, *bench.sending)
         bench = ColumnBench(dut, f"reset_in_mid_run/{trial}")

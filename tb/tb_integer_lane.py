@@ -1,4 +1,4 @@
-"""Bench of the integer unit: salient lists in, sums of products out, weights written meanwhile."""
+"""Bench of the integer unit: lists in, sums of products out, weights written meanwhile."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,48 +10,50 @@ from amaranth.lib import data
 from cocotb.task import Task
 from cocotb.triggers import ClockCycles, FallingEdge
 
+from golden import trains
 from golden.codes import Codes
-from golden.events import salient_list
 from golden.integrate import integer_lanes
-from hdl.payloads import prod_layout, salient_layout, salients_layout, wgt_layout
+from golden.trains import ListEntry
+from hdl.payloads import prod_layout, salient_layout
 from sim import words
 from sim.words import Ints
 from spinteger.config import Config
 from tb.bench import Bench
-from tb.stimuli import extreme_codes
+from tb.stimuli import extreme_codes, random_codes, random_wgt
 from tb.streams import Late, Sink, Source
-from tb.tb_array import random_codes, random_wgt
+from tb.tops import IntegerTop
 
 torch.set_num_threads(1)
-Entry = dict[str, int]
 
 
 @dataclass
 class Token:
     """A token's salient lists, one per integer lane, and the sums that its tiles must give."""
 
-    lists: list[list[Entry]]
+    lists: list[list[ListEntry]]
     tiles: int
     stride: int
     sums: Ints                     #: [tiles, C]
+    base: int = 0                  #: bank row of the first tile
+
+    @property
+    def places(self) -> int:
+        """Places that its lists take."""
+        return max(len(entries) for entries in self.lists)
 
     @property
     def words(self) -> int:
         """Product words per tile: the longest list, at least one."""
-        return max(1, *(len(entries) for entries in self.lists))
+        return max(1, self.places)
 
 
 def token_of(cfg: Config, q: Ints, e: Ints, w: Ints) -> Token:
     """The token q, e [K] on weights w [K, N]."""
     k, n = w.shape
     codes = Codes(torch.tensor(q), torch.tensor(e))
-    lists: list[list[Entry]] = [[] for _ in range(cfg.int_lanes)]
-    for index, value, exponent in salient_list(codes, cfg)[0]:
-        lane = index % cfg.rows
-        lists[lane // cfg.group].append({"q": value, "e": exponent, "row": index // cfg.rows,
-                                         "lane": lane % cfg.group})
     sums = integer_lanes(codes, torch.tensor(w), cfg).numpy()
-    return Token(lists, -(-n // cfg.cols), cfg.tile_rows(k), _tiled(cfg, sums))
+    return Token(trains.trains(codes, cfg)[0].lists, cfg.col_tiles(n), cfg.tile_rows(k),
+                 _tiled(cfg, sums))
 
 
 def _tiled(cfg: Config, sums: Ints) -> Ints:
@@ -59,63 +61,76 @@ def _tiled(cfg: Config, sums: Ints) -> Ints:
 
 
 class IntegerBench(Bench):
-    """The integer unit with its lists and banks, two tokens deep as in the array."""
+    """The integer unit with its lists and banks: one buffer is read while the other is filled."""
 
     def __init__(self, dut, test: str, stall: float | None = None):
         super().__init__(dut, test)
-        self.idle("push", "push_buf", "push_data", "forget")
-        self.token = Source(dut, "token", self.stalls(stall))
+        self.idle("write", "write_buf", "write_place", "write_entry")
+        self.visit_layout = IntegerTop(self.cfg).visit_layout
+        self.visit = Source(dut, "visit", self.stalls(stall))
         self.wgt = Source(dut, "wgt", self.stalls(stall))
         self.prod = Sink(dut, "prod", self.stalls(stall))
         self.filled = self.taken = 0          # tokens listed; tokens done with
+        self.starts: list[int] = []
         self.tasks: list[Task[None]] = []
 
     async def load(self, w: Ints, first_tile: int = 0) -> None:
         """Write weights [K, N] to the tiles from `first_tile` on."""
-        layout = wgt_layout(self.cfg)
-        offset = first_tile * self.cfg.tile_rows(len(w)) << layout["addr"].offset
-        rows = [word + offset for word in words.wgt_words(self.cfg, w)]
+        rows = words.wgt_words(self.cfg, w, first_tile * self.cfg.tile_rows(len(w)))
         await self.wait("room for weights", self.wgt.send(rows))
 
+    def place(self, tokens: list[Token]) -> None:
+        """Where each token's lists start: by turns in both buffers, so that they are apart."""
+        depth = self.cfg.list_depth
+        self.starts = [self.rng.randint(0, depth - token.words) for token in tokens]
+
     async def fill(self, tokens: list[Token]) -> None:
-        """Push every token's lists, each lane at its own pace, as far ahead as buffers allow."""
+        """Write every token's lists in any order, one token ahead of the one being read."""
         cfg, layout = self.cfg, data.ArrayLayout(salient_layout(self.cfg), self.cfg.int_lanes)
         for number, token in enumerate(tokens):
             while number - self.taken >= 2:
                 await FallingEdge(self.dut.clk)
-            rate = self.rng.choice((0.0, 0.5))
-            left = [list(entries) for entries in token.lists]
-            while any(left):
-                push = [bool(entries) and self.rng.random() >= rate for entries in left]
-                now = [entries.pop(0) if go else {} for entries, go in zip(left, push, strict=True)]
-                values = {f"*.{name}": np.array([[entry.get(name, 0) for entry in now]])
+            order = self.rng.sample(range(token.places), token.places)
+            for at in order:
+                while self.rng.random() < 0.2:
+                    self.dut.write.value = 0
+                    await FallingEdge(self.dut.clk)
+                now = [entries[at] if at < len(entries) else None for entries in token.lists]
+                values = {f"*.{name}": np.array([[self._field(entry, name) for entry in now]])
                           for name, _ in salient_layout(cfg)}
-                self.dut.push_data.value = words.pack(layout, values)[0]
-                self.dut.push.value = sum(go << lane for lane, go in enumerate(push))
-                self.dut.push_buf.value = number % 2
+                self.dut.write_entry.value = words.pack(layout, values)[0]
+                self.dut.write.value = sum(1 << lane for lane, entry in enumerate(now) if entry)
+                self.dut.write_buf.value = number % 2
+                self.dut.write_place.value = self.starts[number] + at
                 await FallingEdge(self.dut.clk)
-            self.dut.push.value = 0
+            self.dut.write.value = 0
             self.filled += 1
 
-    async def announce(self, tokens: list[Token]) -> None:
-        """Send the tokens whose lists are complete; empty each list when its token is taken."""
+    @staticmethod
+    def _field(entry: ListEntry | None, name: str) -> int:
+        if entry is None:
+            return 0
+        return int(getattr(entry, {"lane": "bank"}.get(name, name)))
+
+    async def go(self, tokens: list[Token]) -> None:
+        """Visit all tiles of the tokens whose lists are complete."""
         for number, token in enumerate(tokens):
             while self.filled <= number:
                 await FallingEdge(self.dut.clk)
-            await self.token.send(words.pack(salients_layout(self.cfg), {
-                "count.*": np.array([[len(entries) for entries in token.lists]]),
-                "buf": np.array([number % 2]), "tile_last": np.array([token.tiles - 1]),
-                "stride": np.array([token.stride])}))
-            self.dut.forget.value = 1 << number % 2
-            await FallingEdge(self.dut.clk)
-            self.dut.forget.value = 0
+            counts = np.array([[len(entries) for entries in token.lists]] * token.tiles)
+            one = np.ones(token.tiles, np.int64)
+            await self.visit.send(words.pack(self.visit_layout, {
+                "visit.token.count.*": counts,
+                "visit.token.list_start": one * self.starts[number],
+                "visit.base": token.base + np.arange(token.tiles) * token.stride,
+                "buf": one * (number % 2)}))
             self.taken += 1
 
     def send(self, tokens: list[Token]) -> None:
-        """Start filling the lists and announcing the tokens."""
+        """Start filling the lists and visiting the tokens."""
         self.filled = self.taken = 0
-        self.tasks = [cocotb.start_soon(self.fill(tokens)),
-                      cocotb.start_soon(self.announce(tokens))]
+        self.place(tokens)
+        self.tasks = [cocotb.start_soon(self.fill(tokens)), cocotb.start_soon(self.go(tokens))]
 
     async def check(self, tokens: list[Token]) -> None:
         """Run tokens and compare every tile's sum, and the number of its words."""
@@ -186,11 +201,8 @@ async def most_negative(dut):
     w = random_wgt(bench, k, cfg.cols)
     w[:, 0] = -cfg.wgt_max
     exponent = np.minimum(np.arange(k) // cfg.rows, cfg.exp_max)
-    lists = [[] for _ in range(cfg.int_lanes)]
-    for index in range(k):
-        lane = index % cfg.rows
-        lists[lane // cfg.group].append({"q": -cfg.sal_max - 1, "e": int(exponent[index]),
-                                         "row": index // cfg.rows, "lane": lane % cfg.group})
+    token = token_of(cfg, np.full(k, -cfg.sal_max if cfg.signed else cfg.sal_max), exponent, w)
+    lists = [[entry._replace(q=-cfg.sal_max - 1) for entry in entries] for entries in token.lists]
     sums = ((-cfg.sal_max - 1) * (1 << exponent)) @ w
     await bench.load(w)
     await bench.check([Token(lists, 1, cfg.tile_rows(k), _tiled(cfg, sums))])
@@ -235,7 +247,7 @@ async def blocked_output(dut):
 
 @cocotb.test()
 async def reset_in_mid_run(dut):
-    """Reset at random moments; lists are empty after it, weights are kept."""
+    """Reset at random moments; the weights are kept."""
     bench = IntegerBench(dut, "reset_in_mid_run")
     await bench.start()
     for trial in range(8):

@@ -3,7 +3,7 @@
 Only wiring; everything that computes is the RTL under test. Ports keep the block's own names.
 """
 
-from amaranth.hdl import Module, Mux, signed
+from amaranth.hdl import Module, Mux
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -17,75 +17,86 @@ from hdl.lane import SpikeLane
 from hdl.machine import Machine
 from hdl.payloads import (
     act_layout,
+    fire_layout,
     prod_layout,
+    psum_layout,
     row_layout,
-    run_layout,
     salient_layout,
-    salients_layout,
     token_layout,
+    train_layout,
+    visit_layout,
     wgt_layout,
 )
-from hdl.salient_queue import SalientQueue
+from hdl.recorder import Recorder
+from hdl.salient_list import SalientList
+from hdl.trains import Trains
+from hdl.weight_bank import WeightBank
 from spinteger.config import Config
 from tb.loopback import AxiTop, WishboneTop
 
 
 class EncoderTop(wiring.Component):
-    """Encoder with all its event queues and salient lists; the bench pops them."""
+    """Encoder with event queues, recorder, train memory and salient lists; the bench reads them."""
 
     def __init__(self, cfg: Config):
         self.cfg = cfg
         super().__init__({
             "act": In(stream.Signature(act_layout(cfg))),
-            "run": In(run_layout(cfg)),
-            "token": Out(stream.Signature(token_layout(cfg))),
-            "salients": Out(stream.Signature(salients_layout(cfg))),
-            "spikes_done": In(2),
-            "overflow": Out(1),
-            "en": In(1),
-            "load": In(1),
-            "load_buf": In(1),
-            "load_level": In(cfg.level_bits),
-            "last": Out(cfg.rows),
-            "valid": Out(cfg.rows),
-            "neg": Out(cfg.rows),
-            "row": Out(data.ArrayLayout(cfg.row_bits, cfg.rows)),
-            "index": In(max(1, (cfg.salient_depth - 1).bit_length())),
-            "index_buf": In(1),
-            "entry": Out(data.ArrayLayout(salient_layout(cfg), cfg.int_lanes)),
+            "open": In(2),
+            "encoding": Out(2),
+            "busy": Out(1),
+            "ready": Out(data.ArrayLayout(cfg.token_bits + 1, 2)),
+            "bad": Out(2),
+            "full": Out(2),
+            "read_buf": In(1),                  #: for all that is read
+            "token": In(cfg.token_bits),
+            "entry": Out(token_layout(cfg)),
+            "addr": In(cfg.train_bits),
+            "word": Out(train_layout(cfg)),
+            "place": In(cfg.list_bits),
+            "salients": Out(data.ArrayLayout(salient_layout(cfg), cfg.int_lanes)),
         })
 
     def elaborate(self, platform):
         m = Module()
         cfg = self.cfg
         m.submodules.encoder = encoder = Encoder(cfg)
+        m.submodules.recorder = recorder = Recorder(cfg)
+        m.submodules.trains = trains = Trains(cfg)
         wiring.connect(m, wiring.flipped(self.act), encoder.act)
-        wiring.connect(m, encoder.token, wiring.flipped(self.token))
-        wiring.connect(m, encoder.salients, wiring.flipped(self.salients))
-        m.d.comb += [encoder.run.eq(self.run), encoder.spikes_done.eq(self.spikes_done),
-                     self.overflow.eq(encoder.overflow)]
+        wiring.connect(m, encoder.coded, recorder.coded)
         for lane in range(cfg.rows):
             m.submodules[f"event_queue_{lane}"] = queue = EventQueue(cfg)
-            push = encoder.push[lane]
             m.d.comb += [
-                queue.push.eq(push.valid), queue.push_level.eq(push.level),
-                queue.push_neg.eq(push.neg), queue.push_row.eq(encoder.push_row),
-                queue.push_buf.eq(encoder.push_buf), queue.forget.eq(self.spikes_done),
-                queue.en.eq(self.en), queue.load.eq(self.load),
-                queue.load_buf.eq(self.load_buf), queue.load_level.eq(self.load_level),
-                self.last[lane].eq(queue.last), self.valid[lane].eq(queue.valid),
-                self.neg[lane].eq(queue.neg), self.row[lane].eq(queue.row),
+                queue.push.eq(encoder.push[lane]), queue.push_buf.eq(encoder.push_queue),
+                queue.push_level.eq(encoder.offer[lane].level),
+                queue.push_neg.eq(encoder.offer[lane].neg), queue.push_row.eq(encoder.push_row),
+                encoder.fill[lane].eq(queue.fill), queue.forget.eq(recorder.done),
+                queue.load.eq(recorder.load), queue.load_buf.eq(recorder.load_queue),
+                queue.load_level.eq(recorder.load_level), recorder.last[lane].eq(queue.last),
+                recorder.valid[lane].eq(queue.valid), recorder.row[lane].eq(queue.row),
+                recorder.neg[lane].eq(queue.neg),
             ]
-        for group in range(cfg.int_lanes):
-            m.submodules[f"salient_queue_{group}"] = listed = SalientQueue(cfg)
+        for number in range(cfg.int_lanes):
+            m.submodules[f"salient_list_{number}"] = listed = SalientList(cfg)
             m.d.comb += [
-                listed.push.eq(encoder.push_salient[group].valid),
-                listed.push_data.eq(encoder.push_salient[group].entry),
-                listed.push_buf.eq(encoder.push_buf), listed.forget.eq(encoder.forget_salients),
-                listed.count_buf.eq(encoder.count_buf), encoder.count[group].eq(listed.count),
-                listed.en.eq(1), listed.buf.eq(self.index_buf), listed.index.eq(self.index),
-                self.entry[group].eq(listed.entry),
+                listed.write.eq(encoder.list[number]), listed.write_buf.eq(encoder.list_buf),
+                listed.write_place.eq(encoder.list_place),
+                listed.write_entry.eq(encoder.list_entry),
+                listed.en.eq(1), listed.buf.eq(self.read_buf), listed.place.eq(self.place),
+                self.salients[number].eq(listed.entry),
             ]
+        m.d.comb += [
+            encoder.open.eq(self.open), trains.open.eq(self.open),
+            trains.word.eq(recorder.word), trains.word_valid.eq(recorder.word_valid),
+            trains.token.eq(recorder.token), self.busy.eq(recorder.busy),
+            self.encoding.eq(encoder.encoding), self.ready.eq(trains.ready),
+            self.bad.eq(trains.bad), self.full.eq(trains.full),
+            trains.en.eq(1), trains.buf.eq(self.read_buf), trains.addr.eq(self.addr),
+            self.word.eq(trains.played), self.entry.eq(trains.entry[0]),
+            trains.ask[0].en.eq(1), trains.ask[0].buf.eq(self.read_buf),
+            trains.ask[0].token.eq(self.token),
+        ]
         return m
 
 
@@ -93,19 +104,20 @@ class ColumnTop(wiring.Component):
     """The column bank, fed by a stream of leaves.
 
     A `leaf` word is one cycle's events as they leave the lanes: codes, signs, and whether they
-    complete a step. The finished V of all columns leave as a stream.
+    complete a step. The finished V of all columns leave as a stream, with the labels of their
+    tile's last leaf.
     """
 
     def __init__(self, cfg: Config):
         self.cfg = cfg
         leaf = data.StructLayout({
             "wgt": data.ArrayLayout(row_layout(cfg), cfg.rows), "neg": cfg.rows,
-            "snap": 1, "dt": cfg.level_bits, "tile_end": 1})
+            "snap": 1, "dt": cfg.level_bits, "tile_end": 1, "fire": fire_layout(cfg)})
         self.leaf_layout = leaf
         super().__init__({
             "leaf": In(stream.Signature(leaf)),
             "prod": In(stream.Signature(prod_layout(cfg))),
-            "v": Out(stream.Signature(data.ArrayLayout(signed(cfg.v_bits), cfg.cols))),
+            "psum": Out(stream.Signature(psum_layout(cfg))),
         })
 
     def elaborate(self, platform):
@@ -114,11 +126,11 @@ class ColumnTop(wiring.Component):
         leaf, valid = self.leaf.payload, self.leaf.valid
         m.submodules.columns = columns = ColumnBank(cfg)
         wiring.connect(m, wiring.flipped(self.prod), columns.prod)
+        wiring.connect(m, columns.psum, wiring.flipped(self.psum))
         m.d.comb += [
             self.leaf.ready.eq(columns.en), columns.neg.eq(leaf.neg), columns.dt.eq(leaf.dt),
             columns.snap.eq(valid & leaf.snap), columns.tile_end.eq(leaf.tile_end),
-            self.v.valid.eq(columns.psum.valid), columns.psum.ready.eq(self.v.ready),
-            self.v.payload.eq(columns.psum.payload.v),
+            columns.fire.eq(leaf.fire),
         ]
         m.d.comb += [columns.wgt[lane].eq(Mux(valid, leaf.wgt[lane].as_value(), 0))
                      for lane in range(cfg.rows)]
@@ -126,45 +138,42 @@ class ColumnTop(wiring.Component):
 
 
 class IntegerTop(wiring.Component):
-    """Integer unit with its salient lists and the lanes' banks."""
+    """Integer unit with its salient lists and the lanes' banks; the bench writes the lists."""
 
     def __init__(self, cfg: Config):
         self.cfg = cfg
+        self.visit_layout = data.StructLayout({"visit": visit_layout(cfg), "buf": 1})
         super().__init__({
-            "token": In(stream.Signature(salients_layout(cfg))),
+            "visit": In(stream.Signature(self.visit_layout)),
             "prod": Out(stream.Signature(prod_layout(cfg))),
             "wgt": In(stream.Signature(wgt_layout(cfg))),
-            "push": In(cfg.int_lanes),
-            "push_buf": In(1),
-            "push_data": In(data.ArrayLayout(salient_layout(cfg), cfg.int_lanes)),
-            "forget": In(2),
+            "write": In(cfg.int_lanes),
+            "write_buf": In(1),
+            "write_place": In(cfg.list_bits),
+            "write_entry": In(data.ArrayLayout(salient_layout(cfg), cfg.int_lanes)),
         })
 
     def elaborate(self, platform):
         m = Module()
         cfg = self.cfg
         m.submodules.integer_unit = unit = IntegerUnit(cfg)
-        wiring.connect(m, wiring.flipped(self.token), unit.token)
+        m.submodules.weight_bank = banks = WeightBank(cfg)
         wiring.connect(m, unit.prod, wiring.flipped(self.prod))
-        for group in range(cfg.int_lanes):
-            m.submodules[f"salient_queue_{group}"] = queue = SalientQueue(cfg)
+        wiring.connect(m, wiring.flipped(self.wgt), banks.wgt)
+        m.d.comb += [
+            unit.visit.valid.eq(self.visit.valid), self.visit.ready.eq(unit.visit.ready),
+            unit.visit.payload.eq(self.visit.payload.visit),
+            banks.read.eq(unit.read), banks.addr.eq(unit.addr), unit.rows.eq(banks.rows),
+        ]
+        for number in range(cfg.int_lanes):
+            m.submodules[f"salient_list_{number}"] = listed = SalientList(cfg)
             m.d.comb += [
-                queue.push.eq(self.push[group]), queue.push_buf.eq(self.push_buf),
-                queue.push_data.eq(self.push_data[group]), queue.forget.eq(self.forget),
-                queue.en.eq(unit.index_en), queue.buf.eq(unit.token.payload.buf),
-                queue.index.eq(unit.index), unit.entry[group].eq(queue.entry),
+                listed.write.eq(self.write[number]), listed.write_buf.eq(self.write_buf),
+                listed.write_place.eq(self.write_place),
+                listed.write_entry.eq(self.write_entry[number]),
+                listed.en.eq(unit.place_en), listed.buf.eq(self.visit.payload.buf),
+                listed.place.eq(unit.place), unit.entry[number].eq(listed.entry),
             ]
-        m.d.comb += self.wgt.ready.eq(unit.read == 0)
-        for number in range(cfg.rows):
-            m.submodules[f"lane_{number}"] = lane = SpikeLane(cfg)
-            write = self.wgt.valid & self.wgt.ready & (self.wgt.payload.lane == number)
-            m.d.comb += [
-                lane.write.eq(write), lane.write_row.eq(self.wgt.payload.row),
-                lane.read.eq(unit.read[number]), unit.rows[number].eq(lane.read_row),
-                lane.addr.eq(unit.addr[number // cfg.group]),
-            ]
-            with m.If(write):
-                m.d.comb += lane.addr.eq(self.wgt.payload.addr)
         return m
 
 

@@ -71,7 +71,8 @@ def test_the_edges_of_32_bits() -> None:
     """-2^31 is an overflow, on the way as at the end; one above it is not."""
     top = (1 << 31) - 1
     for v, kept, fits in ((top >> 1, (top >> 1) + 1, True), (top >> 1, (top >> 1) + 2, False),
-                          (-(top >> 1), -(top >> 1) - 1, True), (-(1 << 29), 1 - 3 * (1 << 29), True),
+                          (-(top >> 1), -(top >> 1) - 1, True),
+                          (-(1 << 29), 1 - 3 * (1 << 29), True),
                           (-(1 << 29), -3 * (1 << 29), False)):
         a, over = scaled_sum(torch.tensor([[v]]), CFG, kept=torch.tensor([[kept]]))
         assert bool(over) != fits and int(a) == (v + kept + top + 1) % (1 << 32) - top - 1

@@ -200,7 +200,6 @@ class Front:
                 if v["sparse"]:
                     bitmap = yield
                     named = [n for n in range(k, min(k + 32, inputs)) if bitmap >> n - k & 1]
-                    self.skipped += min(32, inputs - k) - len(named)
                 for n in named:
                     data = 0
                     for part in range(cfg.wgt_row_beats):
@@ -208,6 +207,8 @@ class Front:
                     places = [n % cfg.wgt_beat_rows] if v["sparse"] else range(cfg.wgt_beat_rows)
                     word(tile, n, {place: data >> at * bits & (1 << bits) - 1
                                    for at, place in enumerate(places)})
+                if v["sparse"]:
+                    self.skipped += min(32, inputs - k) - len(named)
 
     def _load_thr(self, v: dict, beats: list[Beat], part: str = "thr") -> None:
         slot = self.slots[v["slot"]]

@@ -137,3 +137,18 @@ def test_every_multiplier_and_shift() -> None:
         runs = [Run(v, {"index": 0, "scale": 1, "acc_first": 1, "acc_last": 1}, shifts)]
         expect(cfg, runs, loaded)
         drain(cfg, loaded, runs)
+
+
+def test_the_most_negative_value_on_the_way_is_an_overflow() -> None:
+    """-1 << 31 fits 32 bits, but has no magnitude; that the sum is back in range is no excuse."""
+    cfg = DRAINS["small"]
+    loaded = Loaded.random(cfg, seed=57)
+    loaded.mul[0], loaded.shift[0] = 1, 31
+    keep = Run(torch.full((1, 1, 4), 100), {"index": 0, "scale": 0, "acc_first": 1, "acc_last": 0},
+               [0])
+    add = Run(torch.tensor([[[-1, 0, 0, -1]]]), {"index": 0, "scale": 1, "acc_first": 0,
+                                                 "acc_last": 1}, [0])
+    expect(cfg, [keep, add], loaded)
+    assert add.overflow.flatten().tolist() == [1, 0, 0, 1]
+    assert add.sums.flatten().tolist() == [100 - (1 << 31), 100, 100, 100 - (1 << 31)]
+    drain(cfg, loaded, [keep, add])

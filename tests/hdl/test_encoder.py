@@ -200,7 +200,8 @@ def test_class_level_and_sign_of_every_code(window: int, signed: bool, exp_max: 
     if signed:
         legal = codes.q != -128
         levels, salient = trains.classify(codes.q.numpy(), codes.e.numpy(), cfg)
-        kept = Codes(torch.where(legal, codes.q, 0), torch.where(legal & (codes.q != 0), codes.e, 0))
+        kept = Codes(torch.where(legal, codes.q, 0),
+                     torch.where(legal & (codes.q != 0), codes.e, 0))
         assert (levels > 0).tolist() == golden.is_spike(kept, cfg).tolist()
         assert (salient & legal.numpy()).tolist() == golden.is_salient(kept, cfg).tolist()
     run(cfg, tokens_of(cfg, codes, seed=14), seed=15)

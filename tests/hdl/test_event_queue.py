@@ -42,7 +42,7 @@ class Rig:
         for name, value in zip(("buf", "level", "row", "neg"), (buf, level, *event), strict=True):
             ctx.set(getattr(dut, f"push_{name}"), value)
         ctx.set(dut.push, push is not None)
-        assert ctx.get(dut.fill) == len(self.buckets[buf].get(level, [])), "whether it pushes or not"
+        assert ctx.get(dut.fill) == len(self.buckets[buf].get(level, []))  # pushing or not
         ctx.set(dut.forget, forget)
         last = len(self.current) <= 1
         assert ctx.get(dut.last) == last
@@ -98,7 +98,8 @@ def test_tokens_popped_while_the_next_is_pushed(cfg: Config, stall: float) -> No
                     level, event = pushes.pop(0)
                     push = (fill, level, event)
                 popped += rig.out is not None
-                if await rig.cycle(ctx, push, loads[0] if loads and rng.random() >= stall else None):
+                load = loads[0] if loads and rng.random() >= stall else None
+                if await rig.cycle(ctx, push, load):
                     loads.pop(0)
             if token:
                 assert popped == int(counts[token - 1, 0].sum())

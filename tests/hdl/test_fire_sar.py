@@ -108,7 +108,8 @@ def check(cfg: Config, tiles: list[TileIn], seed: int | None = None) -> None:
 
 def small(window: int, sal_bits: int, exp_max: int, frac_bits: int) -> Config:
     return Config(rows=1, cols=128, homes=1, int_lanes=1, k=1, slots=1, depth=1, tiles=1,
-                  wgt_bits=2, acc_depth=0, scale_bits=0, window=window, sal_bits=sal_bits, exp_max=exp_max, frac_bits=frac_bits, theta_bits=8)
+                  wgt_bits=2, acc_depth=0, scale_bits=0, window=window, sal_bits=sal_bits,
+                  exp_max=exp_max, frac_bits=frac_bits, theta_bits=8)
 
 
 def every_v(cfg: Config) -> Tensor:

@@ -72,7 +72,8 @@ def run(cfg: Config, tiles: list[TileIn], stall: float = 0.0, seed: int = 34) ->
 
 def small(window: int, sal_bits: int, exp_max: int, frac_bits: int) -> Config:
     return Config(rows=1, cols=32, homes=1, int_lanes=1, k=1, slots=1, depth=1, tiles=1,
-                  wgt_bits=2, acc_depth=0, scale_bits=0, window=window, sal_bits=sal_bits, exp_max=exp_max, frac_bits=frac_bits, theta_bits=8,
+                  wgt_bits=2, acc_depth=0, scale_bits=0, window=window, sal_bits=sal_bits,
+                  exp_max=exp_max, frac_bits=frac_bits, theta_bits=8,
                   fire="staircase")
 
 

@@ -287,16 +287,15 @@ def test_fired_tiles_take_a_cycle_per_column_and_one(base: Config, cols: int) ->
 
 @pytest.mark.parametrize("cols", [2, 4, 8])
 def test_chained_tiles_take_no_longer(cols: int) -> None:
-    """C/G cycles for a tile's codes hide behind the next tile's columns."""
-    cfg = SMALL.with_(cols=cols)
-    ended, taken, _ = simulate_runs(cfg, levels_are_v(cfg), [plain_run(
-        cfg, torch.zeros(30, 1, cols, dtype=torch.int64), host=0, chain=1, chain_last=1)])
-    assert len(ended[0].act) == 30 * cols // 2
-    assert taken[-1] - taken[0] == 29 * cols + 29 - LEAD[cols]
-
-
-#: Tiles that the firing pipeline has room for: the first ones are taken without END's cycle.
-LEAD = {2: 0, 4: 0, 8: 0}
+    """C/G cycles for a tile's codes hide behind the next tile's columns, if its words do."""
+    cfg, took = SMALL.with_(cols=cols), []
+    for to in ({"host": 1}, {"host": 0, "chain": 1, "chain_last": 1},
+               {"host": 1, "chain": 1, "chain_last": 1}):
+        ended, taken, _ = simulate_runs(cfg, levels_are_v(cfg), [plain_run(
+            cfg, torch.full((30, 1, cols), 3), **to)])
+        took.append(ended[0].cycle - taken[0])
+    assert len(ended[0].act) == 30 * cols // cfg.groups
+    assert took[1] == took[2] == took[0] + cols // cfg.groups - 1
 
 
 @pytest.mark.parametrize("cfg, drain", [(SHORT, 1), (SMALL, 5)], ids=["short", "long"])

@@ -103,7 +103,7 @@ def run(cfg: Config, tiles: list[TileTraffic], rates: Rates, seed: int = 0) -> T
                 trace.closed.append(cycle)
                 in_v, tile = [], tile + 1
 
-            # A snapshot waits for the adds of the one before, and for its tile to open; it says why.
+            # A snapshot waits for the adds of the one before and for its tile to open, and says so.
             stall = ctx.get(dut.stall)
             waits = {name: ctx.get(getattr(dut, f"waits_{name}"))
                      for name in ("ramp", "fire", "prod")}

@@ -100,7 +100,7 @@ def test_every_row_of_every_lane(cfg: Config) -> None:
 
 
 def test_an_input_is_found_in_each_of_its_homes() -> None:
-    """The other way round, without the rig: w[k] is where `home_lanes` says, in one bank a block."""
+    """The other way round: w[k] is where `home_lanes` says, in one bank of each block."""
     cfg = CONFIGS["4_homes"]
     rig, w = Rig(cfg, random.Random(2)), random_wgt(cfg, cfg.k, cfg.cols, seed=3)
     w[:, 0] = torch.arange(cfg.k) % 15 - 7          # neighbours differ

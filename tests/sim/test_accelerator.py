@@ -8,9 +8,9 @@ import torch
 from rich.console import Console
 
 from golden.codes import CodeError, Codes, value
-from sim import accelerator
+from sim import accelerator, tools
 from sim.accelerator import Accelerator, AcceleratorError, CompileError, Group, Layer, LayerOutput
-from sim.backends import Golden
+from sim.backends import Golden, Throttle
 from sim.packets import Execution
 from spinteger import isa
 from spinteger.config import PRESETS, Config
@@ -20,6 +20,15 @@ torch.set_num_threads(1)
 
 TINY = PRESETS["tiny"]
 DEEP = TINY.with_(depth=512)
+
+
+@pytest.fixture
+def rtl():
+    """Skips where there is no Verilator."""
+    try:
+        tools.verilator()
+    except tools.SimulatorMissing as error:
+        pytest.skip(str(error))
 
 
 class Spy(Golden):
@@ -150,6 +159,47 @@ def test_live_fetch_and_its_spelling():
         Accelerator(TINY, "golden").run(codes)
     with pytest.raises(ValueError, match="no layers to load"):
         machine.load([])
+
+
+@pytest.mark.parametrize("throttle", [None, Throttle(0.3, 0.4, 2, seed=5)], ids=["fast", "slow"])
+@pytest.mark.parametrize("job", ["host", "chip", "one token", "groups", "live"])
+def test_the_rtl(job, throttle, rtl):
+    cfg = TINY if job in ("host", "groups") else DEEP
+    layers = {"groups": [jobs.layer(TINY, 70, 30, 0, group=16, unsigned=True)],
+              "live": [jobs.layer(DEEP, 100, 9, 1)]}.get(job, network(cfg))
+    codes = jobs.tokens(cfg, 1 if job == "one token" else 10, layers[0].k,
+                        silent=0.95 if job == "live" else 0.2)
+    shift = torch.arange(10) % 3 if job == "groups" else None
+    machine = Accelerator(cfg, "verilator", throttle=throttle,
+                          fetch="live" if job == "live" else "all")
+    machine.load(layers)
+    want = jobs.expected(cfg, layers, codes, None if shift is None else shift.tolist())
+    got = machine.run_all(codes, shift)
+    assert len(got) == len(want) and all(map(same, got, want))
+    counters = machine.counters()
+    assert counters["cycles"] == sum(counters[name] for name, _ in isa.CAUSES)
+    cycles = sum(done.cycles or 0 for done in machine.executions)
+    assert 0 <= cycles - counters["cycles"] <= 4 * len(machine.executions)
+    assert (counters["rows_skipped"] > 0) == (job == "live")
+
+
+def test_an_error_of_the_rtl(rtl):
+    machine = Accelerator(TINY, "verilator")
+    machine.load(Layer(np.ones((8, 5)), groups=[Group(0, 8, np.full(5, 255), np.full(5, 31))]))
+    with pytest.raises(AcceleratorError, match=r"packet 3 \(RUN .*\): V_OVERFLOW$"):
+        machine.run(torch.full((1, 8), 7))
+
+
+def test_icarus_agrees_to_the_cycle(rtl):
+    machines = [Accelerator(TINY, name) for name in ("verilator", "icarus")]
+    codes = jobs.tokens(TINY, 2, 30)
+    for machine in machines:
+        machine.load(jobs.layer(TINY, 30, 9))
+        assert same(machine.run(codes), jobs.expected(TINY, machine.layers, codes)[0])
+    native, icarus = (machine.counters() for machine in machines)
+    slack = {"cycles", "idle"}          # a cycle between reset and the first beat
+    assert all(native[name] == icarus[name] for name in native if name not in slack)
+    assert abs(native["cycles"] - icarus["cycles"]) < 4
 
 
 def test_loading_checks_the_layers():

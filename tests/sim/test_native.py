@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import time
 from functools import cache
 
 import pytest
@@ -94,6 +95,27 @@ def test_ctrl_c_is_heard_and_frees_the_model():
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def test_ctrl_c_ends_a_build_and_what_it_started(monkeypatch, tmp_path):
+    monkeypatch.setattr(subprocess.Popen, "wait", _interrupted(subprocess.Popen.wait))
+    with pytest.raises(KeyboardInterrupt):
+        native._call(["sh", "-c", "(sleep 1; touch late) & wait"], tmp_path, tmp_path / "log", {})
+    time.sleep(1.5)
+    assert not (tmp_path / "late").exists()
+
+
+def _interrupted(wait):
+    """Popen.wait that Ctrl-C breaks, the first time."""
+    calls = []
+
+    def once(self, timeout=None):
+        calls.append(self)
+        if len(calls) == 1:
+            time.sleep(0.2)
+            raise KeyboardInterrupt
+        return wait(self, timeout)
+    return once
 
 
 def test_a_failed_build_names_its_log(monkeypatch, tmp_path):

@@ -460,13 +460,13 @@ def test_last_beat_may_come_short():
 
 
 def test_overflow_in_a_faulty_load():
-    """A token that fails by its packet's end is not one that did not fit."""
+    """Tokens that came whole before the fault count; the one that it cuts does not."""
     cfg = TINY
-    big = Job(cfg, tokens=8, k=64, n=4).acts()
-    fit = capacity(Job(cfg, tokens=8, k=64, n=4).codes, cfg)
-    per_token = len(big.payload) // 8
-    for cut, full in ((2 + (fit + 1) * per_token, False), (2 + (fit + 1) * per_token + 1, True)):
-        result = Reference(cfg).execute([Packet(big.descriptor, big.payload, cut=cut)])
+    job = Job(cfg, tokens=8, k=64, n=4)
+    too_many = 2 + (capacity(job.codes, cfg) + 1) * (len(job.acts().payload) // 8)
+    for cut, full in ((too_many - 1, False), (too_many, True)):
+        packet = job.acts()
+        result = Reference(cfg).execute([Packet(packet.descriptor, packet.payload, cut=cut)])
         assert codes_of(result) == [Error.TLAST_EARLY] + [Error.TRAIN_FULL] * full
 
 

@@ -14,10 +14,10 @@ BENCHES = ("encoder", "lane", "column", "integer_lane", "if_bank", "array")
 #: Configurations that matter to a bench besides `tiny`; `unsigned` and `single` also reach
 #: another firing order or another adder tree, `odd` shapes that are no powers of two.
 OTHERS = {
-    "encoder": ("unsigned", "odd", "single"),
+    "encoder": ("unsigned", "odd", "one_home", "four_homes", "single"),
     "lane": ("odd", "single"),
     "column": ("unsigned", "odd", "single"),
-    "integer_lane": ("unsigned", "odd", "single"),
+    "integer_lane": ("unsigned", "odd", "one_home", "four_homes", "single"),
     "if_bank": ("unsigned", "staircase", "odd", "single"),
     "array": ("unsigned", "staircase", "odd", "single"),
 }

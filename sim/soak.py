@@ -1,0 +1,329 @@
+"""`make soak`: random programs on the machine's RTL and on the golden machine, word for word.
+
+    python -m sim.soak --programs 10000 --seed 7 --config tiny,odd --jobs 2
+
+A case is a few programs that one machine executes one after the other, out of reset or not, while
+its streams stall at random. The seed, the configuration and the case's number make all of it. Of a
+case that fails, packets are dropped as long as it still fails; what remains is kept in build/soak.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from gen.options import OneLineParser
+from sim import tools
+from sim.backends import Throttle
+from sim.builds import BenchError
+from sim.packets import Packet
+from sim.random_programs import program
+from spinteger.config import PRESETS, Config, ConfigError
+
+TINY = PRESETS["tiny"]
+#: Small machines, unlike each other. Buffers overflow and sums do not fit, now and then.
+CONFIGS: dict[str, Config] = {
+    "tiny": TINY,
+    "odd": Config(rows=3, cols=5, homes=1, int_lanes=3, k=40, depth=64, tiles=4, exp_max=2,
+                  frac_bits=6, theta_bits=18, train_depth=128, list_depth=32, tokens=8,
+                  acc_depth=60),
+    "staircase": TINY.with_(fire="staircase", exp_max=1),
+    "tall": Config(rows=16, cols=2, homes=4, int_lanes=4, k=48, depth=32, tiles=5, tokens=6,
+                   exp_max=3, frac_bits=8, theta_bits=20, train_depth=64, list_depth=24,
+                   acc_depth=24, slots=2),
+    "narrow": TINY.with_(bus_bits=32, slots=3, depth=0, k=24, acc_depth=30, cols=3),
+    "wide": TINY.with_(bus_bits=256, k=32, depth=48, slots=3),
+    "plain": TINY.with_(acc_depth=0, scale_bits=0),
+    "unsigned": TINY.with_(window=15, signed=False, exp_max=0, k=32, slots=1),
+    "long-rows": TINY.with_(cols=20, bus_bits=32, k=16, train_depth=16, list_depth=8,
+                            acc_depth=100),
+    "single": Config(rows=1, cols=1, homes=1, int_lanes=1, k=16, depth=64, tiles=4, exp_max=2,
+                     frac_bits=6, theta_bits=18, train_depth=64, list_depth=32, tokens=8,
+                     acc_depth=12),
+}
+#: Cases per process and call.
+BATCH = 8
+
+
+@dataclass(frozen=True)
+class Part:
+    """A program of a case."""
+
+    packets: list[Packet]
+    throttle: Throttle
+    reset: bool                 #: before it
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A case that failed."""
+
+    config: str
+    number: int
+    message: str
+
+
+def case(cfg: Config, name: str, seed: int, number: int) -> list[Part]:
+    """The programs of a case."""
+    rng = np.random.default_rng([seed, number, *name.encode()])
+    return [Part(program(rng, cfg), _throttle(rng), bool(rng.random() < 0.3))
+            for _ in range(int(rng.integers(1, 5)))]
+
+
+def _throttle(rng: np.random.Generator) -> Throttle:
+    stall = (0.0, 0.0, 0.3, 0.8, 0.95)
+    return Throttle(input_stall=stall[int(rng.integers(4))],
+                    output_stall=stall[int(rng.integers(5))],
+                    input_every=int(rng.integers(2, 12)) if rng.random() < 0.2 else 1,
+                    seed=int(rng.integers(1, 1 << 31)))
+
+
+def run_case(cfg: Config, parts: Sequence[Part]) -> str:
+    """What is wrong with the outcome of a case, in one line; "" if nothing."""
+    from sim.twin import Twin
+    with Twin(cfg) as twin:
+        for number, part in enumerate(parts):
+            if part.reset:
+                twin.reset()
+            wrong = twin.execute(part.packets, part.throttle)
+            if wrong:
+                return f"program {number} of {len(parts)}: {wrong}"
+    return ""
+
+
+# -- failures ------------------------------------------------------------------------------------
+
+def shrink(cfg: Config, parts: Sequence[Part], tries: int = 400) -> list[Part]:
+    """The same, less all packets without which it still fails (any way)."""
+    parts = list(parts)
+    for share in (2, 4, 8, 16, 32, 64):
+        number = 0
+        while number < len(parts):
+            part = parts[number]
+            step = max(1, len(part.packets) // share)
+            at = len(part.packets)
+            while at > 0 and tries > 0:
+                at = max(0, at - step)
+                less = [*part.packets[:at], *part.packets[at + step:]]
+                fewer = [*parts[:number], Part(less, part.throttle, part.reset),
+                         *parts[number + 1:]]
+                tries -= 1
+                if run_case(cfg, fewer):
+                    parts, part = fewer, fewer[number]
+            number += 1
+    return parts
+
+
+def save(path: Path, cfg: Config, parts: Sequence[Part]) -> None:
+    """Write a case down, for `load`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"config": cfg.params(), "parts": [
+        {"throttle": asdict(part.throttle), "reset": part.reset, "packets": [
+            {"descriptor": packet.descriptor, "payload": packet.payload,
+             "keep": list(packet.keep.items()), "cut": packet.cut}
+            for packet in part.packets]} for part in parts]}, indent=1))
+
+
+def load(path: Path) -> tuple[Config, list[Part]]:
+    """A case that `save` wrote."""
+    given = json.loads(path.read_text())
+    return Config(**given["config"]), [
+        Part([Packet(**{**packet, "keep": dict(packet["keep"])}) for packet in part["packets"]],
+             Throttle(**part["throttle"]), part["reset"]) for part in given["parts"]]
+
+
+def explain(failure: Failure, seed: int, console: Console) -> None:
+    """Shrink a failure, keep it, and say how to see it again."""
+    cfg = CONFIGS[failure.config]
+    with console.status(f"{failure.config}, case {failure.number}: dropping packets"):
+        parts = shrink(cfg, case(cfg, failure.config, seed, failure.number))
+    path = Path("build/soak") / f"{failure.config}-{seed}-{failure.number}.json"
+    save(path, cfg, parts)
+    text = [f"FAILED: {failure.config}, seed {seed}, case {failure.number}: {failure.message}",
+            f"  python -m sim.soak --config {failure.config} --seed {seed} "
+            f"--case {failure.number}",
+            f"less all packets that do not matter: {run_case(cfg, parts)}",
+            f"  python -m sim.soak --replay {path}"]
+    for part in parts:
+        text.append(f"  {'reset, ' if part.reset else ''}{part.throttle}")
+        text += [f"    {describe(packet, cfg)}" for packet in part.packets]
+    console.print("\n".join(text), markup=False, style="red", soft_wrap=True)
+
+
+def describe(packet: Packet, cfg: Config) -> str:
+    """A packet in one line, with its faults."""
+    text = f"{packet}, {len(packet.words(cfg))} beats"
+    if packet.cut is not None:
+        text += ", cut"
+    return text + "".join(f", keep[{beat}]={mask:#x}" for beat, mask in packet.keep.items())
+
+
+# -- many cases ------------------------------------------------------------------------------------
+
+def _quiet() -> None:
+    """In a worker: Ctrl-C is for the parent, and the golden model takes one thread."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _one_thread()
+
+
+def _one_thread() -> None:
+    import torch
+    torch.set_num_threads(1)
+
+
+def run_batch(name: str, seed: int, numbers: Sequence[int]) -> tuple[int, list[Failure]]:
+    """Programs executed, and the failures among these cases."""
+    cfg, programs, failures = CONFIGS[name], 0, []
+    for number in numbers:
+        parts = case(cfg, name, seed, number)
+        programs += len(parts)
+        message = run_case(cfg, parts)
+        if message:
+            failures.append(Failure(name, number, message))
+    return programs, failures
+
+
+def batches(names: Sequence[str]) -> Iterator[tuple[str, range]]:
+    """Batches of case numbers without end, of each configuration in turn."""
+    first = 0
+    while True:
+        for name in names:
+            yield name, range(first, first + BATCH)
+        first += BATCH
+
+
+def soak(names: Sequence[str], seed: int, programs: int, jobs: int, console: Console,
+         keep_going: bool = False) -> tuple[dict[str, int], list[Failure]]:
+    """Run at least so many programs; how many of each configuration, and what failed."""
+    from sim import native
+    done, failures = dict.fromkeys(names, 0), list[Failure]()
+    with console.status("building the machines") as status:
+        for name in names:
+            status.update(f"building the machine {name}")
+            native.build(CONFIGS[name])
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+               TimeElapsedColumn())
+    pool = None if jobs == 1 else ProcessPoolExecutor(jobs, get_context("spawn"), _quiet)
+    _one_thread()
+    try:
+        with Progress(*columns, console=console, transient=True) as progress:
+            task = progress.add_task("programs", total=programs)
+            for name, count, wrong in _results(pool, names, seed, jobs):
+                done[name] += count
+                failures += wrong
+                progress.update(task, completed=min(programs, sum(done.values())),
+                                description=f"programs ({len(failures)} failed)" if failures
+                                else "programs")
+                if sum(done.values()) >= programs or (failures and not keep_going):
+                    break
+    finally:
+        if pool:
+            pool.shutdown(wait=True, cancel_futures=True)
+    return done, failures
+
+
+def _results(pool: ProcessPoolExecutor | None, names: Sequence[str], seed: int,
+             jobs: int) -> Iterator[tuple[str, int, list[Failure]]]:
+    """Of one batch after the other: its configuration, programs and failures."""
+    if pool is None:
+        for name, numbers in batches(names):
+            yield name, *run_batch(name, seed, numbers)
+    assert pool is not None
+    going: dict[Future[tuple[int, list[Failure]]], str] = {}
+    for name, numbers in batches(names):
+        going[pool.submit(run_batch, name, seed, numbers)] = name
+        if len(going) > jobs:
+            for future in wait(going, return_when=FIRST_COMPLETED).done:
+                yield going.pop(future), *future.result()
+
+
+# -- command line ----------------------------------------------------------------------------------
+
+def parser() -> argparse.ArgumentParser:
+    """Command line."""
+    p = OneLineParser(prog="python -m sim.soak", description=(
+        "Run random programs, faulty ones among them, on the machine's RTL (a native Verilator "
+        "model, stalled at random), and compare every output word, error and counter with the "
+        "golden machine. Exit code 1 if anything differs; it then says how to see it again."))
+    p.add_argument("--programs", type=int, default=1000, help="how many, at least (1000)")
+    p.add_argument("--seed", type=int, help="of everything random (default: from the clock)")
+    p.add_argument("--config", default="all", metavar="NAME,...",
+                   help=f"machines (default: all): {', '.join(CONFIGS)}")
+    p.add_argument("--jobs", type=int, default=os.cpu_count() or 1,
+                   help="processes (default: one per core)")
+    p.add_argument("--keep-going", action="store_true", help="do not stop at the first failure")
+    p.add_argument("--case", type=int, help="only this case of one configuration and seed")
+    p.add_argument("--replay", type=Path, metavar="FILE", help="only this case, from build/soak")
+    return p
+
+
+def _check(args: argparse.Namespace) -> list[str]:
+    """The configurations that were asked for. Raises `ConfigError`."""
+    names = list(CONFIGS) if args.config == "all" else args.config.split(",")
+    for name in names:
+        if name not in CONFIGS:
+            raise ConfigError(f"--config {name}: choose from {', '.join(CONFIGS)}, or all")
+    for name in ("programs", "jobs"):
+        if getattr(args, name) < 1:
+            raise ConfigError(f"--{name} {getattr(args, name)}: must be at least 1")
+    if args.seed is not None and args.seed < 0:
+        raise ConfigError(f"--seed {args.seed}: must be at least 0")
+    if args.case is not None and (args.case < 0 or len(names) != 1 or args.seed is None):
+        raise ConfigError(f"--case {args.case}: needs the --config and --seed it belongs to")
+    if args.replay is not None and not args.replay.is_file():
+        raise ConfigError(f"--replay {args.replay}: no such file")
+    return names
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run; 0 when all is exact, 1 when not, 2 on bad arguments, 130 when stopped."""
+    try:
+        args = parser().parse_args(argv)
+        names = _check(args)
+    except ConfigError as error:
+        print(f"soak: {error}", file=sys.stderr)
+        return 2
+    console = Console(width=None if sys.stdout.isatty() else 150)
+    seed = int(time.time()) if args.seed is None else args.seed
+    started = time.monotonic()
+    try:
+        if args.replay is not None or args.case is not None:
+            _one_thread()
+            cfg, parts = load(args.replay) if args.replay is not None else (
+                CONFIGS[names[0]], case(CONFIGS[names[0]], names[0], seed, args.case))
+            wrong = run_case(cfg, parts)
+            console.print(wrong or "[green]exact", style="red" if wrong else None,
+                          markup=not wrong)
+            return 1 if wrong else 0
+        console.print(f"seed {seed}, {', '.join(names)}")
+        done, failures = soak(names, seed, args.programs, args.jobs, console, args.keep_going)
+        for failure in failures[:5]:
+            explain(failure, seed, console)
+    except (BenchError, tools.SimulatorMissing) as error:
+        console.print(f"soak: {error}", style="red", markup=False)
+        return 1
+    except KeyboardInterrupt:
+        console.print(f"stopped; seed {seed}")
+        return 130
+    console.print(f"{sum(done.values())} programs in {time.monotonic() - started:.0f} s: "
+                  + ", ".join(f"{name} {count}" for name, count in done.items()))
+    console.print(f"[bold red]{len(failures)} cases FAILED[/]" if failures
+                  else "[green]all exact[/]")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
