@@ -1,8 +1,9 @@
 """The golden model: every integer the machine must produce, in PyTorch (docs/numerics.md).
 
-Reading order: salient (the step) -> codes -> events -> integrate -> fire -> layer; wgt beside it.
-It imports nothing from the hardware, so that it can judge it. Re-exported here is what most users
-need; the list of events is `golden.events.events` (the name here is the module's).
+Reading order: salient (the step) -> codes -> events -> integrate -> fire -> layer; wgt beside it,
+and trains, how the machine stores a token. It imports nothing from the hardware, so that it can
+judge it. Re-exported here is what most users need; the list of events is `golden.events.events`
+(the name here is the module's).
 """
 
 from golden.codes import (
@@ -19,7 +20,7 @@ from golden.codes import (
     to_levels,
     value,
 )
-from golden.events import level_counts, salient_list
+from golden.events import salient_list
 from golden.fire import (
     ThresholdError,
     check_theta,
@@ -39,8 +40,8 @@ from golden.wgt import quantise_wgt
 __all__ = [
     "CodeError", "Codes", "HybridLayer", "LayerResult", "ThresholdError", "buckets", "check_codes",
     "check_theta", "check_wgt", "encode", "fire_closed", "fire_sar", "fire_staircase",
-    "frac_bits_needed", "integer_lanes", "is_salient", "is_silent", "is_spike", "level_counts",
-    "mad_cut", "mad_step", "matmul", "multiply_shift", "quantise_wgt", "ramp", "ramp_skipping",
-    "recode", "round_half_away", "salient_list", "static_step", "theta_from_multiplier",
+    "frac_bits_needed", "integer_lanes", "is_salient", "is_silent", "is_spike", "mad_cut",
+    "mad_step", "matmul", "multiply_shift", "quantise_wgt", "ramp", "ramp_skipping", "recode",
+    "round_half_away", "salient_list", "static_step", "theta_from_multiplier",
     "theta_from_scales", "to_levels", "value", "zero_point_psum",
 ]

@@ -7,7 +7,6 @@ larger the act, the earlier its one event, at step t = L - |x|, t = 0..L-1.
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from golden.codes import Codes, check_codes, is_salient, is_spike
 from spinteger.config import Config
@@ -30,25 +29,6 @@ def events(codes: Codes, cfg: Config) -> list[list[Event]]:
     return [sorted((cfg.window - abs(x), k, 1 if x > 0 else -1)
                    for k, x in enumerate(token) if x)
             for token in spikes]
-
-
-def level_counts(codes: Codes, cfg: Config, lanes: int) -> Tensor:
-    """How many spikes of each level each lane holds: the fill of the event queues.
-
-    codes: [..., K]; input k is in lane k % lanes. Returns int64 [..., lanes, L + 1], last index the
-    level; entry 0 is always 0, since a silent input is no event. A lane's load in step t is entry
-    L - t, and a step costs the longest lane.
-    Raises `CodeError` for illegal codes, ValueError for lanes < 1.
-    """
-    if lanes < 1:
-        raise ValueError(f"lanes {lanes}: must be at least 1")
-    check_codes(codes, cfg)
-    inputs = codes.q.shape[-1]
-    level = torch.where(is_spike(codes, cfg), codes.q.abs(), 0)
-    bins = (torch.arange(inputs) % lanes) * (cfg.window + 1) + level
-    counts = torch.zeros(*codes.q.shape[:-1], lanes * (cfg.window + 1), dtype=torch.int64)
-    counts.scatter_add_(-1, bins, (level > 0).to(torch.int64))
-    return counts.reshape(*codes.q.shape[:-1], lanes, cfg.window + 1)
 
 
 def salient_list(codes: Codes, cfg: Config) -> list[list[Salient]]:

@@ -40,7 +40,7 @@ class HybridArray(wiring.Component):
     Cycles per token and tile, once the pipeline is full: the largest of
       - the token's train words (with extra ones where a time step is longer than its events);
       - the highest level + the longest salient list (at least 1), the time of V's adder;
-      - C, the IF bank's (one more with chained outputs).
+      - C + 1, the IF bank's.
     Encoding takes ceil(K/G) + 1 cycles per token, beside all that.
     """
 

@@ -47,7 +47,7 @@ class Decoder(wiring.Component):
                                  for field in op.fields]
 
         # Bits that the same operations leave unused are looked at together.
-        unused: dict[tuple[str, ...], list[int]] = {}
+        unused = {}
         for bit in range(DESCRIPTOR_BITS):
             names = tuple(op.name.lower() for op in OPS if not op.used >> bit & 1)
             unused.setdefault(names, []).append(bit)

@@ -55,10 +55,10 @@ def tokens_of(cfg: Config, buf: Buffer, row_cycles: int) -> list[Token]:
     return out
 
 
-def tiles_of(cfg: Config, run: dict[str, int], levels: Ints | None, tokens: int,
+def tiles_of(cfg: Config, run: dict[str, int], levels: Ints | None, sums: Ints, tokens: int,
              word_cycles: int) -> list[Tile]:
-    """The tiles of a run, token by token; `levels` [tokens, tiles * C] as fired, or None if it does
-    not fire. A word leaves every `word_cycles`."""
+    """The tiles of a run, token by token, of its sums and `levels` [tokens, tiles * C], None if it
+    does not fire. A word leaves every `word_cycles`."""
     if levels is None:
         return [Tile(0, 0, 0, 0, 0)] * (tokens * run["tiles"])
     mag = np.abs(levels).reshape(-1, cfg.cols)
@@ -73,9 +73,12 @@ def tiles_of(cfg: Config, run: dict[str, int], levels: Ints | None, tokens: int,
         now = np.where(leaves, np.maximum(now, word + word_cycles), now)
         first = np.where(leaves & (first == 0), now, first)
         word = np.where(leaves, now, word)
-    top, lowest = cfg.window if run["spikes_only"] else cfg.level_max, mag.min(axis=1)
+    # A staircase goes down until all columns have fired that may, or to the silence level.
+    top = cfg.window if run["spikes_only"] else cfg.level_max
+    may = sums.reshape(-1, cfg.cols) >= (0 if run["unsigned"] else sums.min(initial=0))
+    lowest = np.where(may, mag, top).min(axis=1)
     stop = np.where(lowest == 0, run["silence"], lowest - (lowest <= cfg.window))
-    fire = top - stop + salients + 1
+    fire = np.maximum(0, top - stop) + salients + 1
     held = np.where(salients, now - first + 1, 0)
     return [Tile(*costs)
             for costs in np.stack([salients, steps, now, held, fire], axis=1).tolist()]

@@ -180,7 +180,8 @@ class Timeline:
         """Every tile of every token, through lanes, V, IF bank and output."""
         cfg, count = self.cfg, self.reference.delivered
         latency = 1 + LANE_LATENCY + tree_depth(cfg)
-        costs = iter(tiles_of(cfg, run, self.reference.fired, count, pk.word_beats(cfg)))
+        costs = iter(tiles_of(cfg, run, self.reference.fired, self.reference.sums, count,
+                              pk.word_beats(cfg)))
         filled: list[Token] = []
         if run["chain"] and run["chain_last"]:
             filled = tokens_of(cfg, self.reference.state.bufs[run["chain_buf"]], 1)
@@ -190,7 +191,7 @@ class Timeline:
             loaded.append((Token(1, 0, 1, 0, 0, 0, 1, 0), self.encoded[run["buf"]]))
         for number, (token, ready) in enumerate(loaded):
             known = max(entered, ready) + 2             # its first tile can be taken
-            products = known + INTEGER_LATENCY + 2 + token.products
+            products = known + INTEGER_LATENCY + 2 + token.top + token.products
             before = self.closed
             for _ in range(run["tiles"] if number < count else 1):
                 # The lanes go on without a gap; they wait to complete a step while V is not free.
@@ -253,12 +254,19 @@ class Timeline:
         self.drained = max(columns, columns + behind)
 
 
-def refused(reference: Reference, op: str, run: dict[str, int], result: pk.Execution) -> bool:
-    """Whether a packet was not carried out; a run that was dropped, or overflowed, was."""
-    codes = [error for error, _ in result.errors]
+#: A load may end so, a run may go on in spite of the others.
+_FAULTS = {isa.Error.TLAST_EARLY, isa.Error.TLAST_LATE, isa.Error.BAD_KEEP}
+_GOES_ON = {isa.Error.TRAIN_FULL, isa.Error.V_OVERFLOW}
+
+
+def refused(reference: Reference, op: str, values: dict[str, int], result: pk.Execution) -> bool:
+    """Whether a packet had no effect. A load that ended badly had one, and a dropped run."""
+    codes = {error for error, _ in result.errors} - _GOES_ON
+    if op.startswith("LOAD"):
+        return bool(codes - _FAULTS)
     if op == "RUN" and isa.Error.BUF_EMPTY in codes:
-        return not reference.state.bufs[run["buf"]].loaded
-    return any(code not in (isa.Error.TRAIN_FULL, isa.Error.V_OVERFLOW) for code in codes)
+        return not reference.state.bufs[values["buf"]].loaded
+    return bool(codes)
 
 
 class Causes:

@@ -177,7 +177,7 @@ class _Writer:
         cfg = self.cfg
         buf = self.below(2) if buf is None else buf
         rows = rows or self._rows()
-        tokens = self.up_to(min(4, cfg.tokens) if self.maybe(0.9) else cfg.tokens)
+        tokens = self.up_to(min(4, cfg.tokens) if self.maybe(0.8) else cfg.tokens)
         full = self._slip(0.08)
         if full:
             rows, tokens = cfg.rows_k, cfg.tokens
@@ -247,9 +247,10 @@ class _Writer:
         cfg = self.cfg
         kept = tokens * held.tiles * cfg.cols <= cfg.acc_depth
         add = self.sums == (tokens, held.tiles) and self.maybe(0.6) or self._slip(0.03)
-        keep = (kept or self._slip(0.3)) and self.maybe(0.25)
+        keep = self.maybe(0.25) if kept else self._slip(0.2)
         flags: dict[str, int] = {
-            "scale": held.scale and self.maybe(0.5), "acc_first": not add, "acc_last": not keep,
+            "scale": held.scale and self.maybe(0.5) or self._slip(0.02),
+            "acc_first": not add, "acc_last": not keep,
             "unsigned": self.maybe(0.3), "spikes_only": self.maybe(0.3),
             "silence": self.below(cfg.window + 1) if self.maybe(0.3) else 0}
         if keep:
@@ -278,7 +279,7 @@ class _Writer:
         flags = {"acc_first": 1, "acc_last": 1, "chain": 1, "chain_buf": chain.buf,
                  "chain_last": last or not self._can_chain(chain.tiles + 2 * held.tiles),
                  "host": self.maybe(0.5), "unsigned": self.maybe(0.3)}
-        if self.add(self._packet(slot, buf, **flags)):
+        if self.add(self._packet(slot, buf, **flags)) and self._can_chain(chain.tiles + held.tiles):
             self._chained(held.tiles, 1, bool(flags["chain_last"]))
 
     def _chained(self, tiles: int, tokens: int, last: bool) -> None:

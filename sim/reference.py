@@ -50,7 +50,8 @@ class Reference:
     def reset(self) -> None:
         """Forget all but the contents of memories. Packets count from 0 again."""
         self.state = State([Slot() for _ in range(self.cfg.slots)])
-        self.fired: Ints | None = None      #: levels of the last run, if it fired
+        self.sums = np.zeros((0, 0), np.int64)      #: of the last run, [tokens, tiles * C]
+        self.fired: Ints | None = None      #: its levels, if it fired
         self.delivered = 0                  #: its tokens, fewer if it was dropped
         self._number = 0
 
@@ -177,7 +178,7 @@ class Reference:
             shift=_tensor(self._shift[entries].reshape(-1)) if run["scale"] else None,
             token_shift=_tensor(buf.shift[:ready]) if cfg.shift_bits else None,
             kept=None if run["acc_first"] else _tensor(self._kept[:size]).reshape(v.shape))
-        a = sums.numpy()
+        self.sums = a = sums.numpy()
         if run["acc_last"]:
             if not run["acc_first"]:
                 self.state.sums = None

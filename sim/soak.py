@@ -48,7 +48,7 @@ CONFIGS: dict[str, Config] = {
     "wide": TINY.with_(bus_bits=256, k=32, depth=48, slots=3),
     "plain": TINY.with_(acc_depth=0, scale_bits=0),
     "unsigned": TINY.with_(window=15, signed=False, exp_max=0, k=32, slots=1),
-    "long-rows": TINY.with_(cols=20, bus_bits=32, k=16, train_depth=16, list_depth=8,
+    "long-rows": TINY.with_(cols=20, bus_bits=32, k=48, train_depth=48, list_depth=32,
                             acc_depth=100),
     "single": Config(rows=1, cols=1, homes=1, int_lanes=1, k=16, depth=64, tiles=4, exp_max=2,
                      frac_bits=6, theta_bits=18, train_depth=64, list_depth=32, tokens=8,
@@ -173,7 +173,7 @@ def describe(packet: Packet, cfg: Config) -> str:
 
 # -- many cases ------------------------------------------------------------------------------------
 
-def _quiet() -> None:
+def _alone() -> None:
     """In a worker: Ctrl-C is for the parent, and the golden model takes one thread."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _one_thread()
@@ -206,23 +206,23 @@ def batches(names: Sequence[str]) -> Iterator[tuple[str, range]]:
 
 
 def soak(names: Sequence[str], seed: int, programs: int, jobs: int, console: Console,
-         keep_going: bool = False) -> tuple[dict[str, int], list[Failure]]:
-    """Run at least so many programs; how many of each configuration, and what failed."""
+         keep_going: bool, done: dict[str, int]) -> list[Failure]:
+    """Run at least so many programs; what failed. `done`: counts them by configuration."""
     from sim import native
-    done, failures = dict.fromkeys(names, 0), list[Failure]()
     with console.status("building the machines") as status:
         for name in names:
             status.update(f"building the machine {name}")
             native.build(CONFIGS[name])
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
                TimeElapsedColumn())
-    pool = None if jobs == 1 else ProcessPoolExecutor(jobs, get_context("spawn"), _quiet)
+    failures: list[Failure] = []
+    pool = None if jobs == 1 else ProcessPoolExecutor(jobs, get_context("spawn"), _alone)
     _one_thread()
     try:
         with Progress(*columns, console=console, transient=True) as progress:
             task = progress.add_task("programs", total=programs)
             for name, count, wrong in _results(pool, names, seed, jobs):
-                done[name] += count
+                done[name] = done.get(name, 0) + count
                 failures += wrong
                 progress.update(task, completed=min(programs, sum(done.values())),
                                 description=f"programs ({len(failures)} failed)" if failures
@@ -232,19 +232,23 @@ def soak(names: Sequence[str], seed: int, programs: int, jobs: int, console: Con
     finally:
         if pool:
             pool.shutdown(wait=True, cancel_futures=True)
-    return done, failures
+    return failures
 
 
 def _results(pool: ProcessPoolExecutor | None, names: Sequence[str], seed: int,
              jobs: int) -> Iterator[tuple[str, int, list[Failure]]]:
     """Of one batch after the other: its configuration, programs and failures."""
-    if pool is None:
-        for name, numbers in batches(names):
-            yield name, *run_batch(name, seed, numbers)
-    assert pool is not None
     going: dict[Future[tuple[int, list[Failure]]], str] = {}
     for name, numbers in batches(names):
-        going[pool.submit(run_batch, name, seed, numbers)] = name
+        if pool is None:
+            yield name, *run_batch(name, seed, numbers)
+            continue
+        # Processes begin without Ctrl-C, long before `_alone` sees to it.
+        heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            going[pool.submit(run_batch, name, seed, numbers)] = name
+        finally:
+            signal.signal(signal.SIGINT, heard)
         if len(going) > jobs:
             for future in wait(going, return_when=FIRST_COMPLETED).done:
                 yield going.pop(future), *future.result()
@@ -298,7 +302,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     console = Console(width=None if sys.stdout.isatty() else 150)
     seed = int(time.time()) if args.seed is None else args.seed
-    started = time.monotonic()
+    started, done = time.monotonic(), dict[str, int]()
     try:
         if args.replay is not None or args.case is not None:
             _one_thread()
@@ -309,14 +313,14 @@ def main(argv: list[str] | None = None) -> int:
                           markup=not wrong)
             return 1 if wrong else 0
         console.print(f"seed {seed}, {', '.join(names)}")
-        done, failures = soak(names, seed, args.programs, args.jobs, console, args.keep_going)
+        failures = soak(names, seed, args.programs, args.jobs, console, args.keep_going, done)
         for failure in failures[:5]:
             explain(failure, seed, console)
     except (BenchError, tools.SimulatorMissing) as error:
         console.print(f"soak: {error}", style="red", markup=False)
         return 1
     except KeyboardInterrupt:
-        console.print(f"stopped; seed {seed}")
+        console.print(f"stopped after {sum(done.values())} programs; seed {seed}")
         return 130
     console.print(f"{sum(done.values())} programs in {time.monotonic() - started:.0f} s: "
                   + ", ".join(f"{name} {count}" for name, count in done.items()))

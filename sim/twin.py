@@ -48,6 +48,10 @@ class Twin:
         self.reference.reset()
         self.packets = self.taken = 0
 
+    def throttle(self, throttle: Throttle | None = None) -> None:
+        """From now on the machine's streams stall so; without one, not at all."""
+        self.machine.throttle(**asdict(throttle or Throttle()))
+
     def feed(self, program: Sequence[Packet]) -> None:
         """Offer a program, and an end fence, to the machine. Clears its errors first."""
         self.machine.write("clear", 2)
@@ -57,7 +61,7 @@ class Twin:
 
     def execute(self, program: Sequence[Packet], throttle: Throttle | None = None) -> str:
         """Both execute a program; what is wrong with the outcome, "" if nothing."""
-        self.machine.throttle(**asdict(throttle or Throttle()))
+        self.throttle(throttle)
         self.feed(program)
         try:
             self.machine.run(quiet=QUIET)

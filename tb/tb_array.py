@@ -1,4 +1,6 @@
-"""Bench of the whole array: tokens in, spikes and integers out, against the golden layer."""
+"""Bench of the whole array: tokens and runs in, output words out, against the golden layer."""
+
+from typing import Any
 
 import cocotb
 import numpy as np
@@ -6,19 +8,20 @@ import torch
 from cocotb.task import Task
 from cocotb.triggers import ClockCycles, FallingEdge, with_timeout
 
+from golden import trains
 from golden.codes import Codes
 from golden.layer import HybridLayer
 from sim import words
-from spinteger.config import Config
+from sim.words import Ints
 from tb.bench import PERIOD_NS, Bench
 from tb.streams import NEVER, Sink, Source
 
 torch.set_num_threads(1)
 
 
-def random_codes(bench: Bench, tokens: int, k: int, salient: float = 0.1):
+def random_codes(bench: Bench, tokens: int, k: int, salient: float = 0.1) -> tuple[Ints, Ints]:
     """Tokens q, e [tokens, k]: spikes of all levels, silence, and a share of salient values."""
-    cfg, gen = bench.cfg, np.random.default_rng(bench.rng.getrandbits(32))
+    cfg, gen = bench.cfg, bench.numpy()
     low = -1 if cfg.signed else 0
     q = gen.integers(low * cfg.window, cfg.window + 1, (tokens, k))
     q[gen.random(q.shape) < gen.random()] = 0
@@ -30,90 +33,109 @@ def random_codes(bench: Bench, tokens: int, k: int, salient: float = 0.1):
     return q, e
 
 
-def random_wgt(bench: Bench, k: int, n: int):
+def random_wgt(bench: Bench, k: int, n: int) -> Ints:
     """Weight codes [k, n] over the hardware's whole range, -8 included."""
-    gen = np.random.default_rng(bench.rng.getrandbits(32))
-    return gen.integers(-bench.cfg.wgt_max, bench.cfg.wgt_max, (k, n))
+    return bench.numpy().integers(-bench.cfg.wgt_max, bench.cfg.wgt_max, (k, n))
 
 
-def random_theta(bench: Bench, v):
+def random_theta(bench: Bench, v: Ints) -> Ints:
     """Thresholds [n] that spread the levels of `v` [tokens, n]: tiny to never reached."""
-    cfg, gen = bench.cfg, np.random.default_rng(bench.rng.getrandbits(32))
+    cfg, gen = bench.cfg, bench.numpy()
     scale = np.maximum(np.abs(v).max(axis=0), 1) / gen.choice([0.3, 1, 5, 20, 300], v.shape[1])
     theta = (scale * (1 << cfg.frac_bits)).astype(np.int64)
     return np.clip(theta + gen.integers(-3, 4, v.shape[1]), 1, (1 << cfg.theta_bits) - 1)
 
 
 class ArrayBench(Bench):
-    """The array with a source or sink on each of its streams."""
+    """The array with a source or sink on each of its streams; everything in buffer 0, slot 0."""
 
-    def __init__(self, dut, test: str, stall: float | None = None):
+    def __init__(self, dut: Any, test: str, stall: float | None = None):
         super().__init__(dut, test)
         self.sources = {name: Source(dut, name, self.stalls(stall))
-                        for name in ("wgt", "thr", "act")}
+                        for name in ("wgt", "thr", "act", "run")}
         self.out = Sink(dut, "out", self.stalls(stall))
-        self.sending: Task[None] | None = None      # sends tokens
+        self.idle("open")
+        self.jobs: list[Task[None]] = []        # what is being sent
 
-    async def load(self, w, theta=None) -> None:
-        """Load weights [k, n], and thresholds [n] if given."""
-        rows = words.wgt_words(self.cfg, w)
-        await with_timeout(self.sources["wgt"].send(rows), (10_000 + 40 * len(rows)) * PERIOD_NS,
+    async def send(self, name: str, sent: list[int]) -> None:
+        """Send words on a stream, within reason."""
+        await with_timeout(self.sources[name].send(sent), (20_000 + 60 * len(sent)) * PERIOD_NS,
                            "ns")
+
+    async def load(self, w: Ints, theta: Ints | None = None) -> None:
+        """Load weights [k, n], and thresholds [n] if given."""
+        await self.send("wgt", words.wgt_words(self.cfg, w))
         if theta is not None:
-            thresholds = words.thr_words(self.cfg, theta)
-            await with_timeout(self.sources["thr"].send(thresholds),
-                               (10_000 + 40 * len(thresholds)) * PERIOD_NS, "ns")
+            await self.send("thr", words.thr_words(self.cfg, theta))
+
+    async def encode(self, q: Ints, e: Ints) -> None:
+        """Start to send tokens into buffer 0, which is opened for them."""
+        while int(self.dut.encoding.value):
+            await FallingEdge(self.dut.clk)
+        self.dut.open.value = 1
+        await FallingEdge(self.dut.clk)
+        self.dut.open.value = 0
+        self.jobs.append(cocotb.start_soon(self.send("act", words.act_words(self.cfg, q, e))))
 
     def patience(self, shape: tuple[int, int], tiles: int) -> int:
         """Cycles after which a run counts as hung: ten times the worst, for the stalls."""
         cfg, (tokens, k) = self.cfg, shape
-        per_tile = k + 16 * cfg.tile_rows(k) + 4 * cfg.cols
+        per_tile = 2 * k + 16 * cfg.tile_rows(k) + 4 * cfg.cols
         if cfg.fire == "staircase":
             per_tile += cfg.level_max
-        return 15_000 + 10 * tokens * tiles * per_tile
+        return 20_000 + 10 * tokens * tiles * per_tile
 
-    async def run(self, q, e, n: int, **options) -> list[words.Tile]:
-        """Send tokens q, e [tokens, k]; the tiles that come back for n outputs."""
-        cfg, tiles = self.cfg, self.cfg.col_tiles(n)
-        self.dut.run.value = words.run_word(cfg, q.shape[1], tiles, **options)
-        self.sending = cocotb.start_soon(self.sources["act"].send(words.act_words(cfg, q, e)))
+    async def run(self, q: Ints, e: Ints, n: int, fresh: bool = True,
+                  **options: int) -> list[words.Tile]:
+        """Run tokens q, e [tokens, k] (sent first, if `fresh`); the tiles of n outputs."""
+        tiles = self.cfg.col_tiles(n)
+        if fresh:
+            await self.encode(q, e)
+        self.jobs.append(cocotb.start_soon(self.send("run", [
+            words.run_word(self.cfg, q.shape[1], tiles, len(q), **options)])))
         ends = [0, 0]        # words looked at, ENDs among them
 
         def complete(received: list[int]) -> bool:
-            ends[1] += len(words.read_ends(cfg, received[ends[0]:]))
+            ends[1] += len(words.read_ends(self.cfg, received[ends[0]:]))
             ends[0] = len(received)
             return ends[1] == len(q) * tiles
 
         self.out.words.clear()
         received = await with_timeout(self.out.receive(complete),
                                       self.patience(q.shape, tiles) * PERIOD_NS, "ns")
-        return words.read_tiles(cfg, received)
+        return words.read_tiles(self.cfg, received)
 
 
-def golden(cfg: Config, w, theta, q, e, **options):
-    """The golden result of a layer, as numpy V, codes q, codes e."""
+def golden(cfg, w: Ints, theta: Ints | None, q: Ints, e: Ints,
+           **options: int) -> tuple[Ints, Ints, Ints]:
+    """The golden result of a layer, as numpy V, codes q, codes e (V again without theta)."""
     layer = HybridLayer(torch.tensor(w), None if theta is None else torch.tensor(theta), cfg,
-                        unsigned_out=options.get("unsigned", False),
-                        spikes_only=options.get("spikes_only", False),
+                        unsigned_out=bool(options.get("unsigned", False)),
+                        spikes_only=bool(options.get("spikes_only", False)),
                         silence=options.get("silence", 0))
     result = layer.forward(Codes(torch.tensor(q), torch.tensor(e)))
-    if theta is None:
-        return result.V.numpy(), None, None
-    assert result.codes_out is not None
-    return result.V.numpy(), result.codes_out.q.numpy(), result.codes_out.e.numpy()
+    v: Ints = result.V.numpy()
+    if result.codes_out is None:
+        return v, v, v
+    return v, result.codes_out.q.numpy(), result.codes_out.e.numpy()
 
 
-async def check(bench: ArrayBench, w, q, e, **options) -> None:
-    """Run tokens raw and fired, and compare both with the golden model."""
+def fitting(cfg, q: Ints, e: Ints) -> tuple[Ints, Ints]:
+    """The leading tokens that fit an activation buffer."""
+    count = trains.capacity(Codes(torch.tensor(q), torch.tensor(e)), cfg)
+    return q[:count], e[:count]
+
+
+async def check(bench: ArrayBench, w: Ints, q: Ints, e: Ints, **options: int) -> None:
+    """Run tokens raw and then, from the same buffer, fired; compare both with the golden model."""
     n = w.shape[1]
     v, _, _ = golden(bench.cfg, w, None, q, e)
     theta = random_theta(bench, v)
     await bench.load(w, theta)
-    if not options:
-        got = words.psums(bench.cfg, await bench.run(q, e, n, raw=True), n)
-        assert np.array_equal(got, v), f"V differs at {np.argwhere(got != v)[:5].tolist()}"
+    got = words.psums(bench.cfg, await bench.run(q, e, n, raw=True), n)
+    assert np.array_equal(got, v), f"V differs at {np.argwhere(got != v)[:5].tolist()}"
     _, want_q, want_e = golden(bench.cfg, w, theta, q, e, **options)
-    got_q, got_e = words.codes(bench.cfg, await bench.run(q, e, n, **options), n)
+    got_q, got_e = words.codes(bench.cfg, await bench.run(q, e, n, fresh=False, **options), n)
     wrong = (got_q != want_q) | (got_e != want_e)
     assert not wrong.any(), (f"levels differ at {np.argwhere(wrong)[:5].tolist()}: got "
                              f"{got_q[wrong][:5]}, want {want_q[wrong][:5]}")
@@ -129,13 +151,13 @@ async def random_tokens(dut):
         k = bench.rng.randint(1, min(bench.cfg.k, 6 * bench.cfg.rows))
         tiles = bench.rng.randint(1, min(3, bench.cfg.tiles_resident(k)))
         n = bench.rng.randint(1, tiles * bench.cfg.cols)
-        q, e = random_codes(bench, bench.rng.randint(1, 6), k)
+        q, e = fitting(bench.cfg, *random_codes(bench, bench.rng.randint(1, 6), k))
         await check(bench, random_wgt(bench, k, n), q, e)
 
 
 @cocotb.test()
 async def extreme_tokens(dut):
-    """Silent, all-salient, all-maximum, every level, one lane with all events; back to back."""
+    """Silent, all-salient, all-maximum, every level, one lane with all events; a few at a time."""
     bench = ArrayBench(dut, "extreme_tokens")
     await bench.start()
     cfg = bench.cfg
@@ -155,7 +177,11 @@ async def extreme_tokens(dut):
         q[8] = -cfg.window
     w = random_wgt(bench, k, n)
     w[:, 0], w[:, -1] = -cfg.wgt_max, cfg.wgt_max - 1    # the extremes of S and V
-    await check(bench, w, q, e)
+    at = 0
+    while at < len(q):
+        some = fitting(cfg, q[at:at + cfg.tokens], e[at:at + cfg.tokens])
+        await check(bench, w, *some)
+        at += len(some[0])
 
 
 @cocotb.test()
@@ -168,7 +194,7 @@ async def options(dut):
                  {"silence": 1}, {"unsigned": True, "spikes_only": True, "silence": 2}):
         if kind.get("silence", 0) > bench.cfg.window:
             continue
-        q, e = random_codes(bench, 3, k)
+        q, e = random_codes(bench, 2, k)
         await check(bench, random_wgt(bench, k, n), q, e, **kind)
 
 
@@ -178,7 +204,7 @@ async def blocked_output(dut):
     bench = ArrayBench(dut, "blocked_output", stall=0.0)
     await bench.start()
     k, n = min(bench.cfg.k, 2 * bench.cfg.rows), bench.cfg.cols
-    q, e = random_codes(bench, 8, k)
+    q, e = fitting(bench.cfg, *random_codes(bench, 4, k))
     w = random_wgt(bench, k, n)
     await bench.load(w)
     patience = [5_000]
@@ -201,34 +227,41 @@ async def reset_in_mid_run(dut):
     await bench.start()
     k, n = min(bench.cfg.k, 3 * bench.cfg.rows), bench.cfg.cols
     for _ in range(5):
-        q, e = random_codes(bench, 4, k, salient=0.3)
+        q, e = fitting(bench.cfg, *random_codes(bench, 4, k, salient=0.3))
         w = random_wgt(bench, k, n)
         await bench.load(w)
         job = cocotb.start_soon(bench.run(q, e, n, raw=True))
-        await ClockCycles(dut.clk, bench.rng.randint(1, 120))
-        job.cancel()
-        if bench.sending is not None:
-            bench.sending.cancel()
+        await ClockCycles(dut.clk, bench.rng.randint(1, 160))
+        await bench.abort(job, *bench.jobs)
+        bench = ArrayBench(dut, f"after/{bench.rng.random()}")
+        await check(bench, w, q, e)
+
+
+async def done(dut: Any) -> None:
+    """Until a run is complete, in the middle of that very cycle."""
+    while not int(dut.run_done.value):
         await FallingEdge(dut.clk)
-        await bench.reset()
-        fresh = ArrayBench(dut, f"after/{bench.rng.random()}")
-        await check(fresh, w, q, e)
 
 
 @cocotb.test()
-async def too_long(dut):
-    """A token longer than K raises `overflow` and harms no later token."""
-    bench = ArrayBench(dut, "too_long", stall=0.0)
+async def too_many_tokens(dut):
+    """Tokens beyond the buffer's room end the run as dropped, and harm no later one."""
+    bench = ArrayBench(dut, "too_many_tokens", stall=0.0)
     await bench.start()
     cfg = bench.cfg
-    assert not bool(dut.overflow.value)
-    n = cfg.cols
-    q, e = random_codes(bench, 1, cfg.rows_k * cfg.rows + cfg.rows)
-    w = random_wgt(bench, cfg.rows_k * cfg.rows, n)
+    k, n = cfg.k, cfg.cols
+    q = np.full((min(cfg.tokens, cfg.list_depth // cfg.list_worst + 2), k), cfg.sal_max, np.int64)
+    q[0] = 0
+    e = np.zeros_like(q)
+    kept = fitting(cfg, q, e)
+    w = random_wgt(bench, k, n)
     await bench.load(w)
-    got = words.psums(cfg, await bench.run(q, e, n, raw=True), n)
-    assert bool(dut.overflow.value)
-    kept = cfg.rows_k * cfg.rows
-    assert np.array_equal(got, (q[:, :kept] * (1 << e[:, :kept])) @ w)
-    q, e = random_codes(bench, 2, min(cfg.k, 2 * cfg.rows))
+    if len(kept[0]) < len(q):
+        cocotb.start_soon(bench.run(q, e, n, raw=True))
+        await bench.wait("end of the run", done(dut), bench.patience(q.shape, 4))
+        assert bool(dut.run_dropped.value) and int(dut.full.value) == 1
+        await FallingEdge(dut.clk)
+        await bench.abort(*bench.jobs)
+        bench = ArrayBench(dut, "too_many_tokens/after", stall=0.0)
+    q, e = fitting(cfg, *random_codes(bench, 2, min(cfg.k, 2 * cfg.rows)))
     await check(bench, random_wgt(bench, q.shape[1], n), q, e)

@@ -180,6 +180,6 @@ class IntegerTop(wiring.Component):
 #: Bench name -> the component it drives.
 TOPS: dict[str, type[wiring.Component]] = {
     "encoder": EncoderTop, "lane": SpikeLane, "column": ColumnTop, "integer_lane": IntegerTop,
-    "if_bank": IfBank, "array": HybridArray, "layer": HybridArray,
+    "if_bank": IfBank, "array": HybridArray,
     "axi": AxiTop, "wishbone": WishboneTop, "machine": Machine,
 }

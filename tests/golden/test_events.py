@@ -1,4 +1,4 @@
-"""Events: time order, bucket counts, salient lists."""
+"""Events: time order, salient lists."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from golden.codes import CodeError, Codes, is_silent, recode, value
-from golden.events import events, level_counts, salient_list
+from golden.events import events, salient_list
 from spinteger.config import Config
 
 torch.set_num_threads(1)
@@ -48,29 +48,8 @@ def test_events_hold_every_input_once(seed: int, kind: tuple[int, bool], inputs:
         assert len(spikes[m]) + len(salients[m]) + int(silent[m].sum()) == inputs
 
 
-@pytest.mark.parametrize("lanes", [1, 3, 4, 16, 50])
-def test_level_counts_match_events(lanes: int) -> None:
-    cfg = Config()
-    codes = random_codes(5, cfg, 2, 3, 37)
-    counts = level_counts(codes, cfg, lanes)
-    assert counts.shape == (2, 3, lanes, 8) and counts.dtype == torch.int64
-    want = torch.zeros(6, lanes, 8, dtype=torch.int64)
-    for m, token in enumerate(events(codes, cfg)):
-        for t, k, _ in token:
-            want[m, k % lanes, cfg.window - t] += 1
-    assert torch.equal(counts.reshape(6, lanes, 8), want)
-    assert not counts[..., 0].any()
-
-
-def test_single_token_without_batch() -> None:
-    counts = level_counts(recode(torch.tensor([1, 2, -1, 100]), Config()), Config(), 2)
-    assert counts.tolist() == [[0, 2] + [0] * 6, [0, 0, 1] + [0] * 5]
-
-
 def test_refusals() -> None:
     bad = Codes(torch.tensor([0, 128]), torch.tensor([0, 0]))
-    for call in (events, salient_list, lambda c, cfg: level_counts(c, cfg, 2)):
+    for call in (events, salient_list):
         with pytest.raises(CodeError, match=r"index \(1,\): q = 128"):
             call(bad, Config())
-    with pytest.raises(ValueError, match="lanes 0"):
-        level_counts(recode(torch.tensor([1]), Config()), Config(), 0)

@@ -277,3 +277,43 @@ def test_errors_that_come_at_once_are_all_reported() -> None:
              for op, v in steps]
     front = run(TINY, heads, plan, 2, 0.0, 1)
     assert len(front.errors) == 8 * (2 + 2 + 1)
+
+
+def test_no_error_is_lost_when_they_collide() -> None:
+    """A run that fails twice, a buffer that overflows and a refusal, at all times to each other."""
+    dut, got, want = Dispatcher(TINY), [], []
+
+    async def see(ctx):
+        async for _, _, error in ctx.tick().sample(dut.error):
+            if error.valid:
+                got.append((error.code, error.number))
+
+    async def main(ctx):
+        number = 0
+
+        async def send(op: str, v: dict) -> None:
+            nonlocal number
+            await put(ctx, dut.head, [{"descriptor": isa.encode(op, **v), "number": number,
+                                       "last": op == "RUN"}])
+            number += 1
+
+        ctx.set(dut.loaded, 1)
+        ctx.set(dut.run.ready, 1)
+        for op, v in (WGT, THR, ONE):
+            await send(op, v)
+        for run_at in range(14):
+            for full_at in range(14):
+                ctx.set(dut.full, 0)
+                await send("RUN", CHAIN | {"chain_first": 1, "chain_last": 1})
+                await ctx.tick().repeat(14)
+                await send("RUN", RUN | {"slot": 3})
+                want.extend([(Error.BUF_EMPTY, number - 2), (Error.V_OVERFLOW, number - 2),
+                             (Error.TRAIN_FULL, number - 2), (Error.BAD_SLOT, number - 1)])
+                for cycle in range(20):
+                    for port in (dut.run_done, dut.run_dropped, dut.run_overflow):
+                        ctx.set(port, cycle == run_at)
+                    ctx.set(dut.full, 0b10 if cycle >= full_at else 0)
+                    await ctx.tick()
+
+    simulate(Bench(dut), main, processes=[see])
+    assert sorted(got) == sorted((int(code), number) for code, number in want)

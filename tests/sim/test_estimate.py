@@ -10,6 +10,7 @@ from golden.codes import recode
 from golden.fetch import RealDataUnavailable
 from golden.realdata import load_layer
 from sim import packets as pk
+from sim import tools
 from sim.backends import Throttle, backend
 from sim.estimate import Estimate, estimate
 from sim.packets import Packet
@@ -71,9 +72,17 @@ def far(got: Estimate, cycles: int, counters: dict[str, int]) -> str:
     return ", ".join(f"{name} {by:+}" for name, by in off.items() if abs(by) > allowed)
 
 
+@pytest.fixture
+def verilator():
+    try:
+        tools.find("verilator")
+    except tools.SimulatorMissing as error:
+        pytest.skip(str(error))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_against_the_rtl(name):
+def test_against_the_rtl(name, verilator):
     cfg, packets, every = PROGRAMS[name]
     got = estimate(packets, cfg, every)
     rtl = backend("verilator", cfg).execute(packets, throttle=Throttle(input_every=every))
@@ -101,7 +110,7 @@ def real(name: str, cfg: Config) -> list[Packet]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["blk.2.q_proj", "blk.27.down_proj"])
-def test_real_layers_against_the_rtl(name):
+def test_real_layers_against_the_rtl(name, verilator):
     """Weights load while integer lanes read the same banks."""
     cfg = Config()
     packets = real(name, cfg)
