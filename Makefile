@@ -15,7 +15,7 @@ JOBS   ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$(( n > 4 ? 4 : n )))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help demo sim test lint tools venv clean distclean
+.PHONY: help demo sim soak test lint tools venv clean distclean
 
 help:  ## show this list
 	@echo "Spinteger: spike-integer hybrid accelerators for quantised language models"
@@ -29,6 +29,9 @@ demo: $(STAMP) tools  ## run a real model's layer on the simulated accelerator, 
 
 sim: $(STAMP) tools  ## simulate and compare with the golden model (SIM=icarus|verilator WAVES=1)
 	@SIM="$(SIM)" WAVES="$(WAVES)" $(PY) -m sim
+
+soak: $(STAMP) tools  ## random programs on RTL and golden machine (ARGS="--programs 10000 --seed 7")
+	@$(PY) -m sim.soak $(ARGS)
 
 test: $(STAMP) tools  ## run all tests (ARGS="tests/gen -k verilog" runs a part)
 	@$(PY) -m pytest -q -n $(JOBS) $(ARGS)

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 NAME = r"(?:\\\S+ |[A-Za-z_]\w*)"
 TYPE = r"(?: signed)?(?: \[\d+:\d+\])?"
 _NEXT = re.compile(rf"    (?P<reg>{NAME}) <= (?P<next>_\d+_);")
+_NUMBERED = re.compile(r"\b_\d+_\b")
+_DECLARED = re.compile(rf"  reg{TYPE} (_\d+_);")
 _ASSIGN = re.compile(rf"\s+{NAME}(?:\[[\d:]+\])? <= .*;")
 
 
 def fold_next_values(lines: list[str]) -> list[str]:
     """Move the `always @*` that works out a register's next value into its clocked block."""
-    text = "\n".join(lines)
+    uses = Counter(_NUMBERED.findall("\n".join(lines)))
     blocks: dict[str, tuple[int, int]] = {}             # next value -> lines of its block
+    declared: dict[str, list[int]] = {}
     for index, line in enumerate(lines):
-        if line == "  always @* begin":
+        if (match := _DECLARED.fullmatch(line)) is not None:
+            declared.setdefault(match[1], []).append(index)
+        elif line == "  always @* begin":
             end = lines.index("  end", index)
             targets = {match[1] for inner in lines[index:end]
                        if (match := re.match(rf"\s+({NAME})(?:\[[\d:]+\])? = ", inner))}
@@ -33,8 +39,7 @@ def fold_next_values(lines: list[str]) -> list[str]:
         body = lines[start + 2:end]                     # without `begin` and the trigger
         block = "\n".join(lines[start:end])
         # Outside its block, the next value may only be declared and clocked.
-        uses = len(re.findall(rf"\b{match['next']}\b", text))
-        if uses != len(re.findall(rf"\b{match['next']}\b", block)) + 2:
+        if uses[match["next"]] != len(re.findall(rf"\b{match['next']}\b", block)) + 2:
             continue
         if body and body[0] == f"    {match['next']} = {match['reg'].strip()};":
             body = body[1:]                             # a register keeps its value by itself
@@ -42,9 +47,7 @@ def fold_next_values(lines: list[str]) -> list[str]:
         written = rf"\g<1>{_literal(match['reg'])}\g<2> <= "
         body = [assign.sub(written, inner) for inner in body]
         replaced[index - 1] = [lines[index - 1] + " begin", *body, "  end"]
-        drop.update((index, *range(start, end + 1)))
-        drop.update(i for i, text_line in enumerate(lines)
-                    if re.fullmatch(rf"  reg{TYPE} {match['next']};", text_line))
+        drop.update((index, *range(start, end + 1), *declared.get(match["next"], ())))
     return [new for index, line in enumerate(lines) if index not in drop
             for new in replaced.get(index, [line])]
 

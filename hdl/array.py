@@ -72,11 +72,11 @@ class HybridArray(wiring.Component):
             m.submodules[f"salient_list_{number}"] = salient_list = SalientList(cfg)
             lists.append(salient_list)
         encoder = self._encode(m, if_bank, trains, lists)
-        spike_walk, integer_walk, alive = self._runs(m, if_bank, trains)
+        m.submodules.weight_bank = banks = WeightBank(cfg)
+        spike_walk, integer_walk, alive = self._runs(m, if_bank, trains, banks)
 
         # Spikes: train word -> weight rows -> columns.
         m.submodules.player = player = Player(cfg)
-        m.submodules.weight_bank = banks = WeightBank(cfg)
         m.submodules.column_bank = columns = ColumnBank(cfg)
         en = columns.en                        # every stage of the spike pipeline, or none, moves
         wiring.connect(m, spike_walk.visit, player.visit)
@@ -169,15 +169,22 @@ class HybridArray(wiring.Component):
         ]
         return encoder
 
-    def _runs(self, m, if_bank, trains):
-        """The two runs in flight; each walker and the IF bank work through them in order."""
+    def _runs(self, m, if_bank, trains, banks):
+        """The two runs in flight; each walker and the IF bank work through them in order.
+
+        A run is taken only when every weight row that came before it has reached its bank.
+        """
         cfg = self.cfg
         runs = [Signal(run_layout(cfg), name=f"run_{slot}") for slot in range(2)]
         alive = Signal(2)                 # accepted and not complete
         newest = Signal()
         accept = Signal()
-        m.d.comb += [self.run.ready.eq(~alive.bit_select(newest, 1)),
+        seen = Signal()                   # `unstored` is what came before the run
+        unstored = Signal(cfg.rows)
+        m.d.comb += [self.run.ready.eq(seen & (unstored == 0) & ~alive.bit_select(newest, 1)),
                      accept.eq(self.run.valid & self.run.ready)]
+        m.d.sync += [seen.eq(self.run.valid & ~accept),
+                     unstored.eq(Mux(seen, unstored, banks.unstored) & ~banks.stored)]
         with m.If(accept):
             m.d.sync += newest.eq(~newest)
         walks = []

@@ -3,10 +3,16 @@
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
 
 from hdl.integer_lane import INTEGER_LATENCY, IntegerLane
 from hdl.payloads import prod_layout, row_layout, salient_layout, visit_layout
 from spinteger.config import Config
+
+
+def sum_stages(cfg: Config) -> int:
+    """Pipeline stages of the sum over the integer lanes; at least the output register."""
+    return max(1, ceil_log2(cfg.int_lanes))
 
 
 class IntegerUnit(wiring.Component):
@@ -15,7 +21,7 @@ class IntegerUnit(wiring.Component):
     For every visit (a tile of a token) it reads the token's lists once and sends the sums as a
     stream, one word per cycle, `last` on the tile's final word (a zero word when it has no
     salient input). Runs ahead of the spike lanes as far as back-pressure lets it. Latency from
-    list place to word: `INTEGER_LATENCY` + 2 cycles.
+    list place to word: `INTEGER_LATENCY` + 1 + `sum_stages` cycles.
     """
 
     def __init__(self, cfg: Config):
@@ -51,7 +57,7 @@ class IntegerUnit(wiring.Component):
             self.visit.ready.eq(en & tile_end),
             self.entries.eq(sum((bit & en for bit in inside[1:]), inside[0] & en)),
         ]
-        depth = INTEGER_LATENCY + 1
+        depth = INTEGER_LATENCY + sum_stages(cfg)
         valid = Signal(depth)      # of the words in the pipeline
         last = Signal(depth)
         lane_base = Signal(cfg.addr_bits)
@@ -80,9 +86,24 @@ class IntegerUnit(wiring.Component):
             m.d.comb += [lane.rows[index].eq(self.rows[first + index])
                          for index in range(cfg.group)]
             lanes.append(lane)
+        columns = [[lane.prod[col] for lane in lanes] for col in range(cfg.cols)]
+        for stage in range(sum_stages(cfg)):       # two at a time, or Yosys builds them of LUTs
+            columns = [self._add_pairs(m, en, terms, f"sum_{stage}_{col}")
+                       for col, terms in enumerate(columns)]
+        m.d.comb += [self.prod.payload.prod[col].eq(total)
+                     for col, (total,) in enumerate(columns)]
         with m.If(en):
             m.d.sync += [self.prod.valid.eq(valid[-1]), self.prod.payload.last.eq(last[-1])]
-            for col in range(cfg.cols):
-                total = sum((lane.prod[col] for lane in lanes[1:]), lanes[0].prod[col])
-                m.d.sync += self.prod.payload.prod[col].eq(total)
         return m
+
+    def _add_pairs(self, m, en, terms, name):
+        """One stage of a column's adder tree: half as many sums, registered."""
+        sums = []
+        for number in range(0, len(terms), 2):
+            pair = terms[number:number + 2]
+            value = pair[0] + pair[1] if len(pair) == 2 else pair[0]
+            total = Signal(value.shape(), name=f"{name}_{number // 2}")
+            with m.If(en):
+                m.d.sync += total.eq(value)
+            sums.append(total)
+        return sums

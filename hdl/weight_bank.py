@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from hdl.lane import SpikeLane
 from hdl.payloads import event_layout, row_layout, wgt_layout
 from hdl.select import pick
+from hdl.write_buffer import WriteBuffer
 from spinteger.config import Config
 
 
@@ -14,8 +15,9 @@ class WeightBank(wiring.Component):
     """R spike lanes: an event in, its weight row out, `LANE_LATENCY` (3) enabled cycles later.
 
     A row to store goes to all its home lanes at once; several rows of a beat belong to
-    different groups, so to different lanes. Rows wait while an integer lane reads one of
-    the banks they go to, since both use a bank's second port.
+    different groups, so to different lanes. Each lane stores its copy when the integer lane
+    leaves the bank's second port alone (`WriteBuffer`); a beat waits only for buffers that are
+    still full.
     """
 
     def __init__(self, cfg: Config):
@@ -31,17 +33,20 @@ class WeightBank(wiring.Component):
             "addr": In(data.ArrayLayout(cfg.addr_bits, cfg.int_lanes)), #: ... at this row
             "rows": Out(data.ArrayLayout(row_layout(cfg),
                                          cfg.int_lanes * cfg.group)),   #: ... one cycle later
+            "unstored": Out(cfg.rows),                       #: lanes whose buffer holds a row
+            "stored": Out(cfg.rows),                         #: ... that reaches the bank now
         })
 
     def elaborate(self, platform):
         m = Module()
         cfg = self.cfg
         wgt = self.wgt.payload
-        clash = Signal(cfg.rows)
-        m.d.comb += self.wgt.ready.eq(clash == 0)
+        waits = Signal(cfg.rows)
+        m.d.comb += self.wgt.ready.eq(waits == 0)
         beat_bits = (cfg.wgt_beat_rows - 1).bit_length()
         for number in range(cfg.rows):
             m.submodules[f"lane_{number}"] = lane = SpikeLane(cfg)
+            m.submodules[f"write_buffer_{number}"] = buffer = WriteBuffer(cfg)
             event = self.event[number]
             m.d.comb += [
                 lane.en.eq(self.en), lane.valid.eq(event.valid), lane.row.eq(event.row),
@@ -58,18 +63,19 @@ class WeightBank(wiring.Component):
                                for pattern in range(cfg.patterns)], wgt.pattern)
                          if cfg.homes > 1 else position),
                 mine.eq((group[beat_bits:] == wgt.group[beat_bits:]) & pick(list(wgt.mask), group)),
-                lane.write.eq(self.wgt.valid & self.wgt.ready & mine),
-                lane.write_row.eq(pick([wgt.row[n].as_value() for n in range(cfg.wgt_beat_rows)],
+                waits[number].eq(mine & ~buffer.free),
+                buffer.put.eq(self.wgt.valid & self.wgt.ready & mine),
+                buffer.put_row.eq(pick([wgt.row[n].as_value() for n in range(cfg.wgt_beat_rows)],
                                        group)),
+                buffer.put_addr.eq(wgt.addr), buffer.taken.eq(lane.read),
+                lane.write.eq(buffer.store), lane.write_row.eq(buffer.row),
+                lane.addr.eq(buffer.addr),
+                self.unstored[number].eq(buffer.full), self.stored[number].eq(buffer.store),
             ]
             server = number // cfg.group
             if server < cfg.int_lanes:
-                m.d.comb += [
-                    lane.read.eq(self.read[server][number % cfg.group]),
-                    clash[number].eq(mine & lane.read),
-                    self.rows[number].eq(lane.read_row),
-                    lane.addr.eq(self.addr[server]),
-                ]
-            with m.If(lane.write):
-                m.d.comb += lane.addr.eq(wgt.addr)
+                m.d.comb += [lane.read.eq(self.read[server][number % cfg.group]),
+                             self.rows[number].eq(lane.read_row)]
+                with m.If(lane.read):
+                    m.d.comb += lane.addr.eq(self.addr[server])
         return m

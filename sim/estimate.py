@@ -104,7 +104,8 @@ class Timeline:
         if name == "LOAD_ACT":
             buf = values["buf"]
             start = max(check, self.bufs[buf], self.encoded[buf])
-            end = self._encode(buf, max(start + 1, self.beat))
+            begin = max(start + 1, self.beat)
+            end = max(self._encode(buf, begin), begin + (beats - 1) * self.every)
             self.causes.loads.append((check, max(end + 3, self.encoded[buf]), "acts"))
         else:
             start = max(check, self.slots[values["slot"]])

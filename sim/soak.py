@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -107,23 +107,26 @@ def run_case(cfg: Config, parts: Sequence[Part]) -> str:
 # -- failures ------------------------------------------------------------------------------------
 
 def shrink(cfg: Config, parts: Sequence[Part], tries: int = 400) -> list[Part]:
-    """The same, less all packets without which it still fails (any way)."""
+    """The same, less all programs and packets without which it still fails (any way)."""
+    def fails(fewer: list[Part]) -> bool:
+        nonlocal tries
+        tries -= 1
+        return tries >= 0 and bool(run_case(cfg, fewer))
+
     parts = list(parts)
+    for number in reversed(range(len(parts))):
+        if len(parts) > 1 and fails(parts[:number] + parts[number + 1:]):
+            del parts[number]
     for share in (2, 4, 8, 16, 32, 64):
-        number = 0
-        while number < len(parts):
+        for number in range(len(parts)):
             part = parts[number]
             step = max(1, len(part.packets) // share)
-            at = len(part.packets)
-            while at > 0 and tries > 0:
-                at = max(0, at - step)
-                less = [*part.packets[:at], *part.packets[at + step:]]
-                fewer = [*parts[:number], Part(less, part.throttle, part.reset),
-                         *parts[number + 1:]]
-                tries -= 1
-                if run_case(cfg, fewer):
-                    parts, part = fewer, fewer[number]
-            number += 1
+            for at in reversed(range(0, len(part.packets), step)):
+                part = replace(parts[number], packets=[*parts[number].packets[:at],
+                                                       *parts[number].packets[at + step:]])
+                fewer = [*parts[:number], part, *parts[number + 1:]]
+                if fails(fewer):
+                    parts = fewer
     return parts
 
 
@@ -314,7 +317,7 @@ def main(argv: list[str] | None = None) -> int:
             return 1 if wrong else 0
         console.print(f"seed {seed}, {', '.join(names)}")
         failures = soak(names, seed, args.programs, args.jobs, console, args.keep_going, done)
-        for failure in failures[:5]:
+        for failure in failures[:5 if args.keep_going else 1]:
             explain(failure, seed, console)
     except (BenchError, tools.SimulatorMissing) as error:
         console.print(f"soak: {error}", style="red", markup=False)

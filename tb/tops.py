@@ -8,6 +8,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.array import HybridArray
+from hdl.bus_axi import AxiMachine
+from hdl.bus_wishbone import WishboneMachine
 from hdl.column_bank import ColumnBank
 from hdl.encoder import Encoder
 from hdl.event_queue import EventQueue
@@ -182,4 +184,5 @@ TOPS: dict[str, type[wiring.Component]] = {
     "encoder": EncoderTop, "lane": SpikeLane, "column": ColumnTop, "integer_lane": IntegerTop,
     "if_bank": IfBank, "array": HybridArray,
     "axi": AxiTop, "wishbone": WishboneTop, "machine": Machine,
+    "axi_machine": AxiMachine, "wishbone_machine": WishboneMachine,
 }

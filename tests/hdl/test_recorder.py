@@ -115,7 +115,7 @@ def run(cfg: Config, tokens: list[Token], gap: float, seed: int) -> list[list[in
 @configs
 def test_random_tokens(cfg: Config, gap: float) -> None:
     rng = random.Random(20)
-    run(cfg, [random_token(cfg, rng) for _ in range(40)], gap, seed=21)
+    run(cfg, [random_token(cfg, rng) for _ in range(25)], gap, seed=21)
 
 
 @configs
@@ -123,7 +123,7 @@ def test_first_word_after_two_cycles_then_one_a_cycle(cfg: Config) -> None:
     """Levels without events cost nothing, silent tokens one cycle; the next token follows after
     the one cycle in which the last bucket's half is let go of."""
     rng = random.Random(22)
-    tokens = [random_token(cfg, rng) for _ in range(20)]
+    tokens = [random_token(cfg, rng) for _ in range(12)]
     tokens += [[{level: [(0, 0)]}, *[{}] * (cfg.rows - 1)] for level in range(1, cfg.window + 1)]
     tokens += [[{}] * cfg.rows] * 3
     trace = run(cfg, tokens, 0.0, seed=23)

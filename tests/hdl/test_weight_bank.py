@@ -126,7 +126,7 @@ def test_an_input_is_found_in_each_of_its_homes() -> None:
 @configs
 def test_events_reads_and_stores_at_once(cfg: Config, stall: float) -> None:
     """Events and integer reads of slot 0 while slot 1 is written, masks and all: a row waits in
-    exactly those cycles in which a bank it goes to is read."""
+    exactly those cycles in which a lane it goes to still holds one and its bank is read."""
     rng = random.Random(f"{cfg}{stall}")
     rig = Rig(cfg, rng)
     dut = rig.dut
@@ -136,11 +136,13 @@ def test_events_reads_and_stores_at_once(cfg: Config, stall: float) -> None:
         nonlocal blocked
         words = rig.words()
         await rig.load(ctx, words)
+        await ctx.tick().repeat(2)
         fresh = [word for word in words if word["addr"] >= cfg.slot_rows]
         idle = [0] * cfg.cols
         pipe = [[(idle, 0)] * cfg.rows for _ in range(LANE_LATENCY)]
         rows: list = [None] * (cfg.int_lanes * cfg.group)       # the second ports' registers
         offered: dict | None = None
+        held: set[int] = set()                                  # lanes whose buffer is full
         low = [address for address in rig.banks[0] if address < cfg.slot_rows]
         for _ in range(150):
             en = rng.random() >= stall
@@ -173,18 +175,22 @@ def test_events_reads_and_stores_at_once(cfg: Config, stall: float) -> None:
             ctx.set(dut.wgt.valid, offered is not None)
             taken = False
             if offered is not None:
-                clash = bool(homes_of(cfg, offered).keys() & reads.keys())
+                clash = bool(homes_of(cfg, offered).keys() & reads.keys() & held)
                 taken = bool(ctx.get(dut.wgt.ready))
                 assert taken != clash
                 blocked += clash
             for lane, (codes, neg) in enumerate(pipe[-1]):
                 assert list(ctx.get(dut.codes[lane])) == codes
                 assert ctx.get(dut.neg) >> lane & 1 == neg
+            assert ctx.get(dut.unstored) == sum(1 << lane for lane in held)
+            assert ctx.get(dut.stored) == sum(1 << lane for lane in held - reads.keys())
             await ctx.tick()
+            held &= reads.keys()
             if en:
                 pipe = [entering, *pipe[:-1]]
             if taken:
                 rig.store(offered)
+                held |= homes_of(cfg, offered).keys()
                 offered = None
             for lane, address in reads.items():
                 rows[lane] = rig.banks[lane][address]
@@ -193,6 +199,8 @@ def test_events_reads_and_stores_at_once(cfg: Config, stall: float) -> None:
 
         # What was written meanwhile, read by the integer lanes.
         ctx.set(dut.wgt.valid, 0)
+        ctx.set(dut.read, [0] * cfg.int_lanes)
+        await ctx.tick().repeat(2)
         for address in sorted(rig.banks[0]):
             for bank in range(cfg.group):
                 for unit in range(cfg.int_lanes):

@@ -1,6 +1,7 @@
 """Random programs: that they hold all there is to hold, and that RTL and golden machine agree."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -116,11 +117,12 @@ def test_no_program_looks_like_its_end():
 class Wrong(Reference):
     """A golden machine that forgets fences of an odd tag."""
 
-    def execute(self, program):
-        result = super().execute(program)
-        odd = {pk.fence_word(self.cfg, tag) for tag in range(1, 1 << 16, 2)}
-        result.packets[:] = [words for words in result.packets if words[0] not in odd]
-        return result
+    def _packet(self, packet):
+        before = len(self._out)
+        super()._packet(packet)
+        if "FENCE" in str(packet) and packet.descriptor >> isa.OPCODE_BITS & 1 \
+                and packet != pk.end_fence():
+            del self._out[before:]
 
 
 def test_a_failure_is_shrunk_and_can_be_seen_again(verilator, capsys, monkeypatch, tmp_path):
@@ -132,7 +134,7 @@ def test_a_failure_is_shrunk_and_can_be_seen_again(verilator, capsys, monkeypatc
         out = capsys.readouterr().out
         command = next(line.split() for line in out.splitlines() if "--case" in line)
         replay = next(line.split() for line in out.splitlines() if "--replay" in line)
-        assert "1 cases FAILED" in out and "output packets, not" in out
+        assert "cases FAILED" in out and "output packet" in out
         assert soak.main(command[3:]) == soak.main(replay[3:]) == 1
         again = capsys.readouterr().out.splitlines()
         assert len(again) == 2 and all(line in out for line in again)
@@ -196,4 +198,4 @@ def test_ctrl_c_in_several_processes(verilator):
     os.killpg(running.pid, signal.SIGINT)
     out, error = running.communicate(timeout=60)
     assert running.returncode == 130 and not error
-    assert out.startswith("stopped after ") and out.endswith(" programs; seed 1\n")
+    assert re.fullmatch(r"\s*stopped after \d+ programs; seed 1\n", out)
