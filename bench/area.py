@@ -24,7 +24,8 @@ TOP = "spinteger"
 #: Submodule -> the block it is counted in.
 BLOCKS = {
     "column_bank": "column data path", "weight_bank": "spike lanes (address, bank, gating)",
-    "event_queue": "event queues", "encoder": "encoder, balancer", "act_arbiter": "encoder, balancer",
+    "event_queue": "event queues", "encoder": "encoder, balancer",
+    "act_arbiter": "encoder, balancer",
     "recorder": "recorder, trains, player", "trains": "recorder, trains, player",
     "player": "recorder, trains, player", "walk": "recorder, trains, player",
     "salient_list": "integer lanes, lists", "integer_unit": "integer lanes, lists",
@@ -64,12 +65,12 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m bench.area", formatter_class=argparse.RawTextHelpFormatter,
         description="Synthesise the machine for ECP5 and count cells by block, out of context, "
                     "before placement.\nLUT = LUT4 + 2 CCU2C (+ 6 per 16x4 distributed RAM). "
-                    "DSPs are used by the integer lanes only.")
+                    "DSPs are used by the integer lanes, and 2 of them by the group scales.")
     add_config_flags(p)
     p.add_argument("--json", metavar="FILE", help="also write the figures as JSON")
     p.add_argument("--generic", action="store_true",
                    help="without the carry-chain mapping of add-subtracts (gen/ecp5.py)")
-    p.add_argument("--nodsp", action="store_true", help="integer lanes in LUTs as well")
+    p.add_argument("--nodsp", action="store_true", help="multipliers in LUTs as well")
     return p
 
 

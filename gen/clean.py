@@ -199,8 +199,9 @@ def name_stray_ports(module: Module) -> dict[str, str]:
     names = {port: fresh(hints.get(port, "\\port"), taken)
              for port in _in_order_of_use(module) if port.startswith("\\port$")}
     for old, new in names.items():
-        wire = module.wires[new] = replace(module.wires[old], name=new)
-        module.replace({old: wire.bits})
+        module.wires[new] = replace(module.wires[old], name=new)
+    module.replace({old: module.wires[new].bits for old, new in names.items()})
+    for old in names:
         del module.wires[old]
     return names
 

@@ -38,8 +38,9 @@ def _parser() -> OneLineParser:
                         f"first part of all others' (default: {describe.DEFAULT_NAME})")
     parser.add_argument("-o", "--output", metavar="FILE", help="write the Verilog to a file "
                         "instead of stdout")
-    parser.add_argument("--json", metavar="FILE", help="also write a side file: configuration, "
-                        "widths, port map\nwith the fields of every payload, memories, version")
+    parser.add_argument("--json", metavar="FILE", help="also write a side file, all that a "
+                        "driver needs: configuration,\nwidths, ports with their fields, registers, "
+                        "instructions, error codes,\nmemories, version")
     return parser
 
 

@@ -113,10 +113,12 @@ class _Restore:
 
     @staticmethod
     def _disconnect(module: Module, wire: Wire) -> None:
-        module.connects = [(lhs, rhs) for lhs, rhs in module.connects if lhs != wire.bits]
+        bits = wire.bits
+        module.connects = [(lhs, rhs) for lhs, rhs in module.connects if lhs != bits]
 
     def _remove_spare_ports(self) -> None:
         """Turn claimed ports into plain wires: aliases that a later pass removes."""
+        gone: dict[str, Bits] = {}
         for port in sorted(self.spare):
             wire = self.child.wires[port]
             if any(bit not in self.claims for bit in wire.bits):
@@ -124,14 +126,16 @@ class _Restore:
             targets = [self.claims[bit] for bit in wire.bits]
             del self.cell.ports[port]
             if self._nameless(port):
-                self.child.replace({port: targets})
-                del self.child.wires[port]
+                gone[port] = targets
             elif wire.port == "input":
                 wire.port = ""
                 self.child.connects.append((wire.bits, targets))
             else:
                 wire.port = ""
                 self.child.connects.append((targets, wire.bits))
+        self.child.replace(gone)
+        for port in gone:
+            del self.child.wires[port]
 
     def _nameless(self, port: str) -> bool:
         """Whether a port is named by a counter, or only after the submodule that it feeds."""

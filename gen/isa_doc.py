@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from spinteger import isa
+from spinteger.config import PRESETS, Config
 
 INTRO = """\
 # Instruction set and registers
@@ -24,9 +25,10 @@ the payload that its operation calls for; the stream's `last` marks its final be
 fills whole beats, low bits first: four of 32 bits, two of 64, one of 128 or more. Bits that belong
 to no field must be zero.
 
-Symbols: R lanes, C columns, H homes, G = R / H, all in the header of the generated Verilog. K inputs
-take `rows` = ceil(K / G) weight rows per bank, N outputs take `tiles` = ceil(N / C) column tiles;
-missing inputs and columns are sent as zeros.
+Symbols: R lanes, C columns, H homes, G = R / H, all in the header of the generated Verilog. K
+inputs take `rows` = ceil(K / G) weight rows per bank, N outputs take `tiles` = ceil(N / C) column
+tiles; missing inputs and columns are sent as zeros. `python -m gen --json` writes all of this page
+for programs to read, with the widths of one machine.
 
 ## Order and overlap
 
@@ -41,12 +43,12 @@ Two slots and two buffers are enough to compute without a pause, provided that t
 slot arrive in the time that the runs on the other take:
 
 ```
-input    LOAD_WGT 0 | LOAD_ACT 0 | RUN 0 | LOAD_WGT 1      | RUN 1 | LOAD_WGT 0 (waits) ...      | RUN
-slot 0   =loading===               <------ read by RUN 0 ------->  =loading===========
-slot 1                                     =loading=======         <----- read by RUN 1 ------------->
-buffer 0              =encoding=   <------ read by RUN 0 -------><------- and by RUN 1 -------------->
-array                 .............[token 0, tiles][token 1, tiles] ... [token 0, tiles][token 1 ...
-output                                 t0: words END    t1: words END        ...
+input     LOAD_WGT 0 | LOAD_ACT 0 | RUN 0 | LOAD_WGT 1   | RUN 1 | LOAD_WGT 0 (waits) ...  | RUN
+slot 0    ==loading==             <------ read by RUN 0 ------>   ==loading==
+slot 1                                      ==loading==           <------ read by RUN 1 ------->
+buffer 0               =encoding=<------- read by RUN 0 -------><-------- and by RUN 1 --------->
+array                  ..........[token 0, tiles][token 1, tiles][token 0, tiles][token 1, tiles]
+output                            t0: words END    t1: words END  ...
 ```
 """
 
@@ -64,14 +66,9 @@ What comes back: per token the tile's SALIENT and SPIKE words and an END word; t
 says `run_end` and ends the output packet. Then the fence's END word with 0x51 as data. In Python,
 `sim.packets` builds these packets, and `sim.accelerator.Accelerator` whole programs of them.
 
-On a 64-bit input, beat by beat (`v` valid, `l` last), and what the array does meanwhile:
+On the {bus_bits}-bit input, beat by beat, and what the machine does with it:
 
-```
-beat      0     1     2 .. {wgt_end}      {thr}         ...
-data    LOAD_WGT(lo)(hi) weight rows   LOAD_THR(lo)(hi) theta x {cols}  LOAD_ACT ... RUN(lo)(hi) FENCE(lo)(hi)
-last      0     0     0 .. 1      0     0 .. 1                    1        1          1
-array     idle            stores a row a beat   stores theta     encodes  plays trains -> END
-```
+{beats}
 """
 
 
@@ -129,18 +126,22 @@ def registers() -> str:
         "## Registers", "32 bits each, at byte addresses.",
         table(("address", "register", "access", "meaning"), plain),
         "## Counters",
-        f"{isa.COUNTER_BITS} bits each: the low word at the address below, the high word 4 further. "
-        "Write `latch` first. `cycles` (at "
+        f"{isa.COUNTER_BITS} bits each: the low word at the address below, the high word 4 "
+        "further. Write `latch` first. `cycles` (at "
         f"0x{low['cycles_low'].address:03x}) counts every cycle since the counters were cleared, "
         "and each is charged to exactly one cause, so these add up to it:",
         table(("address", "cause", "a cycle of"), causes),
-        "Beside them:", table(("address", "counter", "counts"), events)])
+        "Beside them:", table(("address", "counter", "counts"), events),
+        "## Data over Wishbone",
+        "With `--bus wishbone` the data streams are registers as well, in the same address space. "
+        "A beat goes in pieces of 32 bits, low ones first, and so do the results:",
+        table(("address", "register", "access", "meaning"),
+              [(f"0x{r.address:03x}", f"`{r.name}`", r.access, r.doc)
+               for r in isa.WISHBONE_REGISTERS])])
 
 
 def worked() -> str:
     """The worked example, with the descriptors as they really are."""
-    from spinteger.config import PRESETS
-
     cfg = PRESETS["tiny"]
     rows = cfg.tile_rows(8)
     program = [
@@ -158,9 +159,29 @@ def worked() -> str:
     for name, fields, payload in program:
         given = ", ".join(f"{key}={value}" for key, value in fields.items())
         lines.append(f"| `{name}` {given} | `0x{isa.encode(name, **fields):032x}` | {payload} |")
-    wgt_end = 1 + rows * cfg.groups // cfg.wgt_beat_rows
     return WORKED.format(groups=cfg.groups, cols=cfg.cols, bus_bits=cfg.bus_bits, rows=rows,
-                         packets="\n".join(lines), wgt_end=wgt_end, thr=wgt_end + 1)
+                         packets="\n".join(lines), beats=_beats(cfg, rows))
+
+
+def _beats(cfg: Config, rows: int) -> str:
+    """The example's beats as a table."""
+    head = isa.DESCRIPTOR_BITS // cfg.bus_bits
+    parts = [("LOAD_WGT", rows * cfg.groups // cfg.wgt_beat_rows, "weight rows",
+              "stores them, each in all its homes"),
+             ("LOAD_THR", cfg.cols, "thresholds", "stores them"),
+             ("LOAD_ACT", 2 * (1 + rows * cfg.act_word_beats), "shift and codes, token by token",
+              "encodes; a token's train is complete soon after its last beat"),
+             ("RUN", 0, "", "queues the run, which plays the trains; words and ENDs come out"),
+             ("FENCE", 0, "", "waits for the run, then puts out an END with the tag")]
+    found, at = [], 0
+    for name, payload, what, does in parts:
+        end = at + head - 1
+        found.append((f"{at} .. {end}", f"descriptor of `{name}`", "" if payload else str(end),
+                      "checks it" if payload else f"checks it, {does}"))
+        if payload:
+            found.append((f"{end + 1} .. {end + payload}", what, str(end + payload), does))
+        at = end + payload + 1
+    return table(("beat", "data", "`last`", "what happens"), found)
 
 
 def page() -> str:

@@ -2,12 +2,12 @@
 
 The array cannot tell a cached K or V from a weight tile (docs/numerics.md, "Attention"):
 
-    scores   V[t, j] = sum_d Q[t, d] * K[j, d]     K^T is a weight [head_dim, T], one scale per token
-    context  V[t, d] = sum_j P[t, j] * V[j, d]     V is a weight [T, head_dim], one scale per channel
+    scores   V[t, j] = sum_d Q[t, d] * K[j, d]     K^T: a weight [head_dim, T], a scale per token
+    context  V[t, d] = sum_j P[t, j] * V[j, d]     V: a weight [T, head_dim], a scale per channel
 
-Q is coded like any layer input, one static MAD step per tensor. P, the causal softmax, is unsigned,
-15 steps of 1/15 (numerics: L = 15). On a machine with window 7 the levels 8..15 of P are salient
-integers, with window 15 they are spikes; V is the same.
+Q is coded like any layer input, one static MAD step per tensor. P, the causal softmax, is
+unsigned, 15 steps of 1/15 (numerics: L = 15). On a machine with window 7 the levels 8..15 of P
+are salient integers, with window 15 they are spikes; V is the same.
 
 The data: SmolLM2-135M on the text of `golden.realdata`; the queries of one head with the keys and
 values of its key/value head, after the rotary embedding.
@@ -87,8 +87,9 @@ def make_head(name: str, q: Tensor, k: Tensor, v: Tensor, cfg: Config,
     p = codes.to_levels(score.masked_fill(future, -torch.inf).softmax(-1), 1 / P_LEVELS)
     k_int, s_k = wgt.quantise_wgt(k, cfg.wgt_bits)
     v_int, s_v = wgt.quantise_wgt(v.T, cfg.wgt_bits)
-    small = [part.numpy().astype(np.int8) for part in (*q_codes, k_int, p, v_int)]
-    return RealAttention(name, *small, s_q, s_k.numpy(), s_v.numpy())
+    q_int, e, k_small, p_small, v_small = (
+        part.numpy().astype(np.int8) for part in (*q_codes, k_int, p, v_int))
+    return RealAttention(name, q_int, e, k_small, p_small, v_small, s_q, s_k.numpy(), s_v.numpy())
 
 
 def load_heads(block: int, heads: Iterable[int], cfg: Config | None = None, *,

@@ -13,9 +13,9 @@ in about two seconds, then quantised:
   that a layer fires are the next layer's input codes as they stand: its s_a is that s_y.
 
 `CONFIG`: window 15 and unsigned, as ReLU outputs are; E = 0, because no level comes near 127 steps
-(V then needs few bits); K up to 96, and room for a whole layer in a weight slot. Every number is static and seeded. Training runs in float, so
-another CPU or torch may round differently and give slightly different weights; the cache keeps
-one result per machine.
+(V then needs few bits); K up to 96, and room for a whole layer in a weight slot. Every number
+is static and seeded. Training runs in float, so another CPU or torch may round differently and
+give slightly different weights; the cache keeps one result per machine.
 """
 
 from __future__ import annotations

@@ -31,7 +31,8 @@ class ColumnBank(wiring.Component):
             "fire": In(fire_layout(cfg)),  #: how the tile fires
             "prod": In(stream.Signature(prod_layout(cfg))),    #: integer lanes' product sums
             "psum": Out(stream.Signature(psum_layout(cfg))),   #: finished sums
-            "waits": Out(data.StructLayout({"ramp": 1, "integer": 1, "firing": 1})),  #: why not `en`
+            #: why `en` is low: S of the step before, products, the IF bank
+            "waits": Out(data.StructLayout({"ramp": 1, "integer": 1, "firing": 1})),
         })
 
     def elaborate(self, platform):

@@ -69,6 +69,7 @@ class Accelerator:
         self.layers: list[Layer] = []
         self.notes: list[str] = []              #: of the last `run`: what went through the host
         self.executions: list[Execution] = []   #: of the last `run`, one per stage
+        self.programs: list[Program] = []       #: ... what was executed
 
     def load(self, layers: Layer | Sequence[Layer]) -> None:
         """The layers to run from now on, instead of any before. Raises `CompileError`."""
@@ -102,7 +103,7 @@ class Accelerator:
         shifts = None if shift is None else np.asarray(shift, np.int64).reshape(-1)
         stages = compiler.stages(self.cfg, self.layers, len(q))
         self.notes = [note for stage in stages for note in stage.notes]
-        self.executions = []
+        self.executions, self.programs = [], []
         found: dict[int, Values] = {}
         for stage in stages:
             found |= self._stage(stage, q, e, shifts, taps)
@@ -133,6 +134,7 @@ class Accelerator:
             done = self.backend.execute(program.packets, throttle=self.throttle)
             if done.error is None:
                 self.executions.append(done)
+                self.programs.append(program)
                 return program.read(self.cfg, done)
             if done.error[0] not in _TOO_MANY or program.batch == 1:
                 raise _error(program, done)

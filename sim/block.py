@@ -1,7 +1,8 @@
 """A whole transformer block of SmolLM2 as one program: seven linear layers, two attention products.
 
-True inputs and weights (`golden.realdata`, `golden.attention`). The linear layers fire, the attention
-products leave raw sums. What lies between them in the model (softmax, norms, SiLU) is the host's.
+True inputs and weights (`golden.realdata`, `golden.attention`). The linear layers fire, the
+attention products leave raw sums. What lies between them in the model (softmax, norms, SiLU) is
+the host's.
 """
 
 from collections.abc import Sequence
@@ -87,10 +88,10 @@ def wrong(cfg: Config, block: Block, program: Jobs, execution: Execution) -> dic
         want = HybridLayer(torch.from_numpy(job.layer.w), theta, cfg).forward(
             Codes(torch.from_numpy(job.q), torch.from_numpy(job.e)))
         if want.codes_out is None:
-            found[name] = int((values.v != want.V.numpy()).sum())
+            found[name] = int(np.sum(values.v != want.V.numpy()))
         else:
-            found[name] = int(((values.q != want.codes_out.q.numpy())
-                               | (values.e != want.codes_out.e.numpy())).sum())
+            found[name] = int(np.sum((values.q != want.codes_out.q.numpy())
+                                     | (values.e != want.codes_out.e.numpy())))
     return found
 
 

@@ -116,19 +116,25 @@ class Timeline:
         self.beat, self.idle = end + self.every, end + 3
 
     def _write(self, begin: int, beats: int) -> int:
-        """Weight rows from `begin` on: one waits while an integer lane reads a bank that it goes
-        to. Returns when the last beat comes."""
+        """Weight rows from `begin` on; returns when the last beat comes.
+
+        A beat waits while a lane that it goes to still holds the row before, because an integer
+        lane has read its bank in every cycle since. That was `gap` cycles ago, and an integer lane
+        that is busy reads one of its banks at random.
+        """
         cfg = self.cfg
         cycles, rows = cfg.wgt_row_beats * self.every, beats / cfg.wgt_row_beats
-        share = cfg.wgt_beat_rows / cfg.groups
-        clash = 1 - (1 - share) ** cfg.int_lanes if cfg.homes > 1 else min(1, share * cfg.int_lanes)
+        gap = cfg.groups // cfg.wgt_beat_rows * cycles
         now = float(begin)
         for since, until, reads in self.reading:
             if until <= now or rows <= 0:
                 continue
             free = min(rows, max(0, since - now) / cycles)
             now, rows = now + free * cycles, rows - free
-            each = max(cycles, 1 / max(0.01, 1 - clash * reads / (until - since)))
+            bank = min(1.0, reads / (until - since)) / cfg.group
+            held = min(1.0, cfg.wgt_beat_rows * bank ** gap)
+            waits = 1 - (1 - held) ** cfg.int_lanes
+            each = max(cycles, 1 + waits / (1 - bank) if bank < 1 else 100)
             slow = min(rows, max(0, until - now) / each)
             now, rows = now + slow * each, rows - slow
         return max(begin + (beats - 1) * self.every, round(now + rows * cycles) - self.every)

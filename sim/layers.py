@@ -1,4 +1,4 @@
-"""Real layers on the simulated machine: the measured rows of the README, `make demo`, `make sim`."""
+"""Real layers on the simulated machine: the rows of the README, `make demo`, `make sim`."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +15,7 @@ from golden.layer import HybridLayer
 from golden.realdata import RealLayer
 from sim.accelerator import Accelerator, Layer, LayerOutput
 from sim.backends import Throttle
+from sim.estimate import estimate
 from spinteger.config import Config
 
 #: Causes that are no work of the array: waiting for the host, or nothing to do.
@@ -35,6 +36,7 @@ class LayerRow:
     cycles: int                 #: first beat in to last word out
     compute_cycles: int         #: ... less those that wait for weights, tokens or the output
     dense_cycles: int           #: of a dense R x C multiply array: tokens * ceil(K/R) * ceil(N/C)
+    estimated: int              #: cycles that `sim.estimate` predicts
     counters: dict[str, int]    #: `spinteger.isa.COUNTERS`
     mismatches: int             #: values of V and fired codes that differ from the golden model
 
@@ -51,6 +53,7 @@ class LayerRow:
 def _row(name: str, accelerator: Accelerator, simulator: str, shapes: Sequence[tuple[int, int]],
          tokens: int, mismatches: int) -> LayerRow:
     cfg, counters = accelerator.cfg, accelerator.counters()
+    every = accelerator.throttle.input_every if accelerator.throttle else 1
     coded = sum(counters[name] for name in ("silent", "spiking", "salient_inputs"))
     # Missing inputs of a last row are silent, and no inputs.
     inputs = coded - counters["tokens"] * sum(
@@ -61,6 +64,8 @@ def _row(name: str, accelerator: Accelerator, simulator: str, shapes: Sequence[t
         cycles=counters["cycles"],
         compute_cycles=counters["cycles"] - sum(counters[name] for name in WAITING),
         dense_cycles=tokens * sum(-(-k // cfg.rows) * cfg.col_tiles(n) for k, n in shapes),
+        estimated=sum(estimate(program.packets, cfg, every).cycles
+                      for program in accelerator.programs),
         counters=counters, mismatches=mismatches)
 
 
@@ -129,13 +134,14 @@ def layer_table(rows: Iterable[LayerRow], cfg: Config, title: str = "") -> Table
                   header_style="bold", title_justify="left")
     for name in ("layer", "simulator"):
         table.add_column(name)
-    for name in ("K", "N", "tokens", "salient", "live", "cycles", "wait: weights", "tokens",
-                 "compute", "dense", "vs dense", "vs live", "wrong"):
+    for name in ("K", "N", "tokens", "salient", "live", "cycles", "estimate", "wait: weights",
+                 "tokens", "compute", "dense", "vs dense", "vs live", "wrong"):
         table.add_column(name, justify="right")
     for row in rows:
         table.add_row(
             row.layer, row.simulator, str(row.k), str(row.n), str(row.tokens),
             f"{row.salient:.1%}", f"{row.live:.1%}", f"{row.cycles:,}",
+            f"{row.estimated / row.cycles - 1:+.1%}",
             f"{row.counters['weights'] / row.cycles:.1%}",
             f"{row.counters['acts'] / row.cycles:.1%}", f"{row.compute_cycles:,}",
             f"{row.dense_cycles:,}", f"{row.ratio:.3f}x", f"{row.ratio / row.live:.2f}x",

@@ -101,9 +101,10 @@ class _Writer:
                 self.fence()
             return
         steps: dict[Callable[[], None], int] = {
-            self.wgt: 3, self.thr: 2, self.scale: 1, self.act: 3, self.run: 9, self.fence: 1}
+            self.wgt: 6, self.thr: 4, self.scale: 2, self.act: 6, self.run: 18, self.runs: 1,
+            self.fence: 2}
         if self.faults:
-            steps |= {self.junk: 1}
+            steps[self.junk] = 2
         weights = np.array(list(steps.values()), float)
         list(steps)[int(self.rng.choice(len(steps), p=weights / weights.sum()))]()
 
@@ -120,7 +121,8 @@ class _Writer:
         cfg = self.cfg
         slot = self.below(cfg.slots) if slot is None else slot
         rows = rows or self._rows()
-        tiles = self.up_to(min(4, cfg.tiles, cfg.slot_rows // rows))
+        most = min(cfg.tiles, cfg.slot_rows // rows)
+        tiles = most if self.maybe(0.05) else self.up_to(min(4, most))
         old, live = self.slots.get(slot), None
         if old and self.maybe(0.3) and (old.rows == rows or self.faults):
             if not self.faults or self.maybe(0.8):
@@ -205,7 +207,9 @@ class _Writer:
         return replace(packet, payload=payload)
 
     def _rows(self) -> int:
-        return self.rows[self.below(2)] if self.maybe(0.9) else self.up_to(self.cfg.rows_k)
+        if self.maybe(0.9):
+            return self.rows[self.below(2)]
+        return self.up_to(self.cfg.rows_k) if self.maybe(0.5) else self.cfg.rows_k
 
     def _slot(self) -> int:
         known = list(self.slots)
@@ -237,6 +241,12 @@ class _Writer:
         if flags.get("chain"):
             self.chain = _Chain(flags["chain_buf"], slot)
             self._chained(held.tiles, tokens, bool(flags["chain_last"]))
+
+    def runs(self) -> None:
+        """More runs than any queue holds."""
+        for _ in range(4 + self.below(10)):
+            if self.chain is None:
+                self.run()
 
     def _packet(self, slot: int, buf: int, **flags: int) -> Packet:
         rows, tokens = self.bufs[buf]

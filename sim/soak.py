@@ -65,6 +65,7 @@ class Part:
     packets: list[Packet]
     throttle: Throttle
     reset: bool                 #: before it
+    look_every: int = 0         #: cycles between looks at the counters
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ class Failure:
 def case(cfg: Config, name: str, seed: int, number: int) -> list[Part]:
     """The programs of a case."""
     rng = np.random.default_rng([seed, number, *name.encode()])
-    return [Part(program(rng, cfg), _throttle(rng), bool(rng.random() < 0.3))
+    return [Part(program(rng, cfg), _throttle(rng), bool(rng.random() < 0.3),
+                 int(rng.integers(1, 500)) if rng.random() < 0.2 else 0)
             for _ in range(int(rng.integers(1, 5)))]
 
 
@@ -98,7 +100,7 @@ def run_case(cfg: Config, parts: Sequence[Part]) -> str:
         for number, part in enumerate(parts):
             if part.reset:
                 twin.reset()
-            wrong = twin.execute(part.packets, part.throttle)
+            wrong = twin.execute(part.packets, part.throttle, part.look_every)
             if wrong:
                 return f"program {number} of {len(parts)}: {wrong}"
     return ""
@@ -133,19 +135,18 @@ def shrink(cfg: Config, parts: Sequence[Part], tries: int = 400) -> list[Part]:
 def save(path: Path, cfg: Config, parts: Sequence[Part]) -> None:
     """Write a case down, for `load`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"config": cfg.params(), "parts": [
-        {"throttle": asdict(part.throttle), "reset": part.reset, "packets": [
-            {"descriptor": packet.descriptor, "payload": packet.payload,
-             "keep": list(packet.keep.items()), "cut": packet.cut}
-            for packet in part.packets]} for part in parts]}, indent=1))
+    path.write_text(json.dumps({"config": cfg.params(), "parts": [asdict(replace(
+        part, packets=[replace(packet, keep=dict(packet.keep)) for packet in part.packets]))
+        for part in parts]}, indent=1))
 
 
 def load(path: Path) -> tuple[Config, list[Part]]:
     """A case that `save` wrote."""
     given = json.loads(path.read_text())
-    return Config(**given["config"]), [
-        Part([Packet(**{**packet, "keep": dict(packet["keep"])}) for packet in part["packets"]],
-             Throttle(**part["throttle"]), part["reset"]) for part in given["parts"]]
+    return Config(**given["config"]), [replace(
+        Part(**part), throttle=Throttle(**part["throttle"]), packets=[Packet(**{
+            **packet, "keep": {int(beat): mask for beat, mask in packet["keep"].items()}})
+            for packet in part["packets"]]) for part in given["parts"]]
 
 
 def explain(failure: Failure, seed: int, console: Console) -> None:

@@ -59,12 +59,20 @@ class Twin:
                           beats.output_payloads(self.cfg, [[packets.fence_word(self.cfg)]])
                           .tobytes())
 
-    def execute(self, program: Sequence[Packet], throttle: Throttle | None = None) -> str:
-        """Both execute a program; what is wrong with the outcome, "" if nothing."""
+    def execute(self, program: Sequence[Packet], throttle: Throttle | None = None,
+                look_every: int = 0) -> str:
+        """Both execute a program; what is wrong with the outcome, "" if nothing.
+
+        `look_every`: cycles between looks at the counters, which clear them (0: only at the end).
+        """
         self.throttle(throttle)
         self.feed(program)
         try:
-            self.machine.run(quiet=QUIET)
+            while not self.machine.run(limit=look_every or None, quiet=QUIET):
+                wrong = self._counters()
+                if wrong:
+                    return wrong
+                self.machine.write("clear", 4)
         except NativeError as error:
             return str(error)
         return self.compare(program)

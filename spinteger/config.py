@@ -328,10 +328,11 @@ class Config:
         for name, choices in (("fire", FIRE_ORDERS), ("bus", BUSES)):
             need(getattr(self, name) in choices, flag_of(name), getattr(self, name),
                  f"must be one of {', '.join(choices)}")
-        need(self.homes == 1 or (_power_of_two(self.homes) and _power_of_two(self.rows)
-                                 and self.homes <= self.rows), "--homes", self.homes,
-             f"must be 1, or a power of two that divides a power of two of lanes (here "
-             f"{self.rows}): use --homes 1 or --pe 16x{self.cols}")
+        if self.homes > 1 and not (_power_of_two(self.homes) and _power_of_two(self.rows)
+                                   and self.homes <= self.rows):
+            raise ConfigError(
+                f"--homes {self.homes}: must be 1, or a power of two that divides a power of two "
+                f"of lanes (here {self.rows}): use {self._other_homes()} or --pe 16x{self.cols}")
         if self.homes == 1:
             need(1 <= self.int_lanes <= self.rows and self.rows % self.int_lanes == 0,
                  "--int-lanes", self.int_lanes, f"must divide the {self.rows} spike lanes, e.g. "
@@ -369,6 +370,21 @@ class Config:
                 fits += f", or --k {k_fit} or less"
             raise ConfigError(f"--k {self.k}: V would need {self.v_bits} bits for the worst case "
                               f"(every input salient), raw V has {V_BITS_MAX}: {fits}")
+
+    def _other_homes(self) -> str:
+        """Options that make this number of lanes work, where `homes` does not."""
+        homes = self.rows if self.rows < self.homes and _power_of_two(self.rows) else 1
+        lanes = max((lanes for lanes in range(1, self.int_lanes + 1)
+                     if self.rows % lanes == 0 and (homes == 1 or lanes <= homes)), default=1)
+        words = f"--homes {homes}" + (f" --int-lanes {lanes}" if lanes != self.int_lanes else "")
+        k = self.k // self.rows * self.rows
+        for words, k in ((words, self.k), (f"{words} --k {k}", k)):
+            try:
+                self.with_(homes=homes, int_lanes=lanes, k=k)
+            except ConfigError:
+                continue
+            return words
+        return words
 
     # -- views -----------------------------------------------------------------------------------
 
