@@ -1,5 +1,7 @@
-"""The hybrid array in Amaranth. One component per file; every parameter comes from `Config`.
+"""The machine in Amaranth. One component per file; every parameter comes from `Config`.
 
-Data flows encoder -> lane -> column -> if_bank, with integer lanes beside the spike lanes;
-`array.py` wires them together. docs/internals.md walks one token through.
+Packets come in through the front end (`frontend.py`), tokens become spike trains (`encoder.py`,
+`recorder.py`, `trains.py`), trains become sums (`player.py`, `weight_bank.py`, `column_bank.py`, with
+`integer_unit.py` beside them), sums become spikes again (`if_bank.py`). `array.py` wires the
+computing part, `machine.py` all of it; docs/internals.md walks one token through.
 """

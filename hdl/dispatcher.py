@@ -62,7 +62,7 @@ class Dispatcher(wiring.Component):
         m.submodules.decoder = decoder = Decoder()
         m.submodules.checks = checks = Checks(cfg)
         m.submodules.slots = slots = SlotState(cfg)
-        m.submodules.buffers = buffers = BufferState(cfg)
+        m.submodules.buffer_state = buffers = BufferState(cfg)
         m.submodules.log = log = RunLog(cfg)
         command = Signal(command_layout())
         reserved = Signal()

@@ -104,7 +104,7 @@ class _Writer:
             self.wgt: 6, self.thr: 4, self.scale: 2, self.act: 6, self.run: 18, self.runs: 1,
             self.fence: 2}
         if self.faults:
-            steps[self.junk] = 2
+            steps |= {self.junk: 2, self.storm: 1}
         weights = np.array(list(steps.values()), float)
         list(steps)[int(self.rng.choice(len(steps), p=weights / weights.sum()))]()
 
@@ -124,7 +124,7 @@ class _Writer:
         most = min(cfg.tiles, cfg.slot_rows // rows)
         tiles = most if self.maybe(0.05) else self.up_to(min(4, most))
         old, live = self.slots.get(slot), None
-        if old and self.maybe(0.3) and (old.rows == rows or self.faults):
+        if old and self.maybe(0.4) and (old.rows == rows or self.faults):
             if not self.faults or self.maybe(0.8):
                 rows, tiles = old.rows, old.tiles
             live = self.rng.random(rows * cfg.groups) < self.rng.choice((0, 0.1, 0.5, 1))
@@ -174,13 +174,13 @@ class _Writer:
         mine.scale = self.add(self._noise(packet, [[cfg.scale_bits + SCALE_SHIFT_BITS]])) \
             or self.maybe(0.5)
 
-    def act(self, buf: int | None = None, rows: int = 0) -> None:
-        """Tokens; now and then more of them than fit."""
+    def act(self, buf: int | None = None, rows: int = 0, full: bool = False) -> None:
+        """Tokens; now and then, or `full`, as many as there can be, which may not fit."""
         cfg = self.cfg
         buf = self.below(2) if buf is None else buf
         rows = rows or self._rows()
         tokens = self.up_to(min(4, cfg.tokens) if self.maybe(0.8) else cfg.tokens)
-        full = self._slip(0.08)
+        full = full or self._slip(0.06)
         if full:
             rows, tokens = cfg.rows_k, cfg.tokens
         tokens = tokens if self.faults else min(tokens, safe_tokens(cfg, rows))
@@ -313,6 +313,20 @@ class _Writer:
             cfg, slot=self.below(cfg.slots), buf=self.below(2), rows=self._rows(),
             tiles=self.up_to(min(3, cfg.tiles)), tokens=self.up_to(min(4, cfg.tokens)),
             **{"acc_first": 1, "acc_last": 1, **flags}))
+
+    def storm(self) -> None:
+        """A buffer that overflows and runs on it, and refused packets: errors from all sides."""
+        buf = self.below(2)
+        self.act(buf, full=True)
+        if buf not in self.bufs or self.chain is not None:
+            return
+        self.wgt(rows=self.bufs[buf][0])
+        slots = [slot for slot, held in self.slots.items() if held.rows == self.bufs[buf][0]]
+        for _ in range(8 * bool(slots)):
+            slot = slots[self.below(len(slots))]
+            self.add(self._packet(slot, buf, acc_first=1, acc_last=1, host=1, raw=1))
+            for _ in range(self.below(3)):
+                self.packets.append(Packet(0, cut=1))
 
     # -- others --------------------------------------------------------------------------------
 
