@@ -52,6 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         for name, most in (("batch", 16), ("heads", 9)):
             if not 1 <= getattr(args, name) <= most:
                 raise ConfigError(f"--{name} {getattr(args, name)}: must be 1..{most}")
+        for name, value in (("every", args.every), ("outputs", args.outputs)):
+            if value is not None and value < 1:
+                raise ConfigError(f"--{name} {value}: must be at least 1")
         if not 0 <= args.block <= 29:
             raise ConfigError(f"--block {args.block}: must be 0..29")
         cfg = config_from(args)

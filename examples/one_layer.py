@@ -1,4 +1,4 @@
-"""Your own layer on the simulated RTL: floats in, codes, golden result, RTL result, compared.
+"""Your own layer on the simulated machine: floats in, codes, golden result, RTL result, compared.
 
     .venv/bin/python examples/one_layer.py
 """
@@ -8,10 +8,10 @@ import torch
 from golden import HybridLayer, encode, is_salient, is_spike, mad_step, quantise_wgt
 from golden.fire import theta_from_scales
 from golden.salient import static_step
-from sim.layers import simulate
+from sim.accelerator import Accelerator, Layer
 from spinteger.config import PRESETS
 
-cfg = PRESETS["tiny"]      # a 4x4 array, to be quick; Config() is 16x16
+cfg = PRESETS["tiny"]      # a 4x4 machine, to be quick; Config() is 16x16
 torch.manual_seed(1)
 
 # Activations with a few large values, as language models have; weights as a Linear layer's.
@@ -34,7 +34,11 @@ golden = HybridLayer(w, theta, cfg).forward(codes)
 error = ((golden.codes_out.q << golden.codes_out.e) * s_y - y).norm() / y.norm()
 print(f"golden model against floats: {error:.1%} error")
 
-result = simulate("icarus", cfg, {"q": codes.q.numpy(), "e": codes.e.numpy(), "w0": w.numpy(),
-                                  "theta0": theta.numpy()})[0]
-print(f"RTL: {result['cycles']} cycles, {result['mismatches_v']} values of V and "
-      f"{result['mismatches_levels']} fired codes differ from the golden model")
+accelerator = Accelerator(cfg, "icarus")               # "verilator" is faster, once built
+accelerator.load(Layer(w, None))                       # without thresholds: V as it is
+V = accelerator.run(codes).V
+accelerator.load(Layer(w, theta))
+fired = accelerator.run(codes).codes
+print(f"RTL: {accelerator.counters()['cycles']} cycles, {int((V != golden.V).sum())} values of V "
+      f"and {int((fired.q != golden.codes_out.q).sum())} fired codes differ from the golden model")
+accelerator.print_counters()

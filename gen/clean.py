@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import replace
 
 from gen.names import fresh, identifier, uncounted
-from gen.rtlil import Bit, Module, Wire, spec
+from gen.rtlil import Bit, Bits, Module, Wire, spec
 
 _AUTO = re.compile(r"\$\d+\b")
 
@@ -61,8 +61,12 @@ def _share_operators(module: Module) -> None:
 
 
 def drop_fields(module: Module) -> None:
-    """Remove the wires that only repeat a field of a struct: nothing ever reads them."""
-    fields = {name for name in module.wires if re.search(r"[.\[]", name)}
+    """Remove the wires that only repeat a field of a struct, which nothing ever reads, and those
+    without a bit, which Verilog cannot say."""
+    empty: dict[str, Bits] = {name: [] for name, wire in module.wires.items()
+                              if not wire.width and not wire.port}
+    module.replace(empty)
+    fields = {name for name in module.wires if name in empty or re.search(r"[.\[]", name)}
     module.wires = {name: wire for name, wire in module.wires.items() if name not in fields}
     module.connects = [(lhs, rhs) for lhs, rhs in module.connects
                        if lhs and not (isinstance(lhs[0], tuple) and lhs[0][0] in fields)]

@@ -67,7 +67,7 @@ class Netlist:
                 for name, cell in content["cells"].items() if cell["type"] in _LATCHES]
 
     def multipliers(self) -> dict[str, int]:
-        """Multipliers by module, those by a constant power of two left out."""
+        """Multipliers by module; those by a constant, as in the index of a field, left out."""
         found = {module: sum(_multiplies(cell) for cell in content["cells"].values())
                  for module, content in self._modules.items()}
         return {module: number for module, number in found.items() if number}
@@ -88,6 +88,5 @@ class Netlist:
 def _multiplies(cell: dict[str, Any]) -> bool:
     if cell["type"] != "$mul":
         return False
-    constants = [bits for bits in (cell["connections"]["A"], cell["connections"]["B"])
-                 if all(bit in ("0", "1", "x") for bit in bits)]
-    return not any(bits.count("1") <= 1 for bits in constants)
+    return not any(all(bit in ("0", "1", "x") for bit in cell["connections"][port])
+                   for port in ("A", "B"))

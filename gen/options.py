@@ -50,7 +50,9 @@ def _example(flag: str) -> str:
 def add_config_flags(parser: argparse.ArgumentParser) -> None:
     """Add --preset, --pe and a flag per field. The parser should use RawTextHelpFormatter."""
     parser.add_argument("--preset", metavar="NAME", help="starting point for all other options:"
-                        + "".join(f"\n{name}: {describe.options(cfg)}"
+                        + "".join("\n" + textwrap.fill(f"{name}: {describe.options(cfg)}", 76,
+                                                       subsequent_indent="  ",
+                                                       break_on_hyphens=False)
                                   for name, cfg in PRESETS.items()))
     parser.add_argument("--pe", metavar="RxC", help="R spike lanes x C columns, 1x1 to 256x256"
                         "\ncosts: R x C adders; lanes wait for each other, so grow columns first")

@@ -133,6 +133,9 @@ class Accelerator:
                                              batch=batch, taps=taps, fetch=self.fetch)
             done = self.backend.execute(program.packets, throttle=self.throttle)
             if done.error is None:
+                charged = sum(done.counters.get(name, 0) for name, _ in isa.CAUSES)
+                assert charged == done.counters.get("cycles", 0), \
+                    f"the causes of cycles add up to {charged}: {done.counters}"
                 self.executions.append(done)
                 self.programs.append(program)
                 return program.read(self.cfg, done)

@@ -26,7 +26,8 @@ BENCHES: list[tuple[str, str]] = [
     ("lane", "tiny"),
     ("column", "tiny"), ("column", "unsigned"), ("column", "odd"),
     ("integer_lane", "tiny"), ("integer_lane", "odd"), ("integer_lane", "four_homes"),
-    ("if_bank", "tiny"), ("if_bank", "staircase"),
+    ("if_bank", "tiny"), ("if_bank", "staircase"), ("if_bank", "odd"),
+    ("axi", "tiny"), ("wishbone", "tiny"),
     ("array", "tiny"), ("array", "unsigned"), ("array", "staircase"), ("array", "odd"),
     ("array", "one_home"), ("array", "four_homes"), ("array", "single"),
 ]

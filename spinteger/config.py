@@ -377,13 +377,10 @@ class Config:
         lanes = max((lanes for lanes in range(1, self.int_lanes + 1)
                      if self.rows % lanes == 0 and (homes == 1 or lanes <= homes)), default=1)
         words = f"--homes {homes}" + (f" --int-lanes {lanes}" if lanes != self.int_lanes else "")
-        k = self.k // self.rows * self.rows
-        for words, k in ((words, self.k), (f"{words} --k {k}", k)):
-            try:
-                self.with_(homes=homes, int_lanes=lanes, k=k)
-            except ConfigError:
-                continue
-            return words
+        try:
+            self.with_(homes=homes, int_lanes=lanes)
+        except ConfigError:         # padded to whole rows, K may need longer trains
+            words += f" --k {max(1, self.k // self.rows * self.rows)}"
         return words
 
     # -- views -----------------------------------------------------------------------------------

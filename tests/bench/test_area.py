@@ -4,32 +4,41 @@ import json
 
 import pytest
 
-from bench.area import BLOCKS, GLUE, by_block, main
+from bench.area import BLOCKS, COLUMN, GLUE, by_block, main
 from gen.ecp5 import Cells, synthesise
 from gen.verilog import to_verilog
-from hdl.array import HybridArray
+from hdl.top import top
 from spinteger.config import PRESETS
 
+#: The two blocks that multiply: salient inputs, and group scales.
+LANES, DRAIN = BLOCKS["integer_unit"], BLOCKS["if_bank"]
 
-def test_blocks_add_up_to_the_array() -> None:
-    synthesis = synthesise(to_verilog(HybridArray(PRESETS["tiny"])), "spinteger")
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bus", ["stream", "wishbone"])
+def test_blocks_add_up_to_the_machine(bus: str) -> None:
+    cfg = PRESETS["tiny"].with_(bus=bus)
+    synthesis = synthesise(to_verilog(top(cfg)), "spinteger")
     blocks = by_block(synthesis)
     assert set(blocks) == {*BLOCKS.values(), GLUE}
     assert sum(blocks.values(), Cells()) == synthesis.cells("spinteger")
-    assert [name for name, cells in blocks.items() if cells.dsp] == ["integer lanes"]
-    assert blocks["column data path"].lut > blocks["sequencer"].lut
+    assert {name for name, cells in blocks.items() if cells.dsp} == {LANES, DRAIN}
+    assert all(cells.lut for name, cells in blocks.items() if name != GLUE)
+    assert blocks[COLUMN].ebr == 0 < blocks[BLOCKS["weight_bank"]].ebr
 
 
+@pytest.mark.slow
 def test_table_and_json(tmp_path, capsys) -> None:
     path = tmp_path / "area.json"
-    assert main(["--preset", "tiny", "--json", str(path)]) == 0
+    assert main(["--preset", "tiny", "--nodsp", "--json", str(path)]) == 0
     report = json.loads(path.read_text())
     lanes = report["config"]["rows"] * report["config"]["cols"]
     assert report["lut_per_lane"] == pytest.approx(report["total"]["lut"] / lanes)
     column = report["blocks"]["column data path"]["lut"]
     assert report["column_lut_per_lane"] == pytest.approx(column / lanes)
     assert report["versions"]["pyosys"] and report["config"]["rows"] == 4
-    assert "whole array" in capsys.readouterr().out
+    assert report["total"]["dsp"] == 0 and not report["dsp"]
+    assert "whole machine" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("argv, words", [

@@ -8,8 +8,8 @@ import pytest
 from bench.cycles import main
 from golden.fetch import RealDataUnavailable, fetch_gguf
 
-KEYS = {"layer", "k", "n", "tokens", "salient", "live", "cycles", "dense_cycles", "utilisation",
-        "mismatches"}
+KEYS = {"layer", "k", "n", "tokens", "salient", "live", "cycles", "compute_cycles", "dense_cycles",
+        "estimated", "ratio", "counters", "mismatches"}
 
 
 def test_json_of_a_layer(tmp_path, capsys) -> None:
@@ -20,8 +20,9 @@ def test_json_of_a_layer(tmp_path, capsys) -> None:
             raise
         pytest.skip(str(why))
     path = tmp_path / "cycles.json"
-    assert main(["blk.2.q_proj", "--pe", "8x64", "--k", "576", "--depth", "72", "--tiles", "4",
-                 "--tokens", "1", "--sim", "icarus", "--json", str(path)]) == 0
+    assert main(["blk.2.q_proj", "--pe", "8x64", "--homes", "1", "--int-lanes", "1",
+                 "--k", "576", "--tiles", "9", "--tokens", "1", "--batch", "1",
+                 "--json", str(path)]) == 0
     (row,) = json.loads(path.read_text())["layers"]
     assert set(row) >= KEYS
     assert row["mismatches"] == 0 and row["dense_cycles"] == 72 * 9
@@ -30,7 +31,8 @@ def test_json_of_a_layer(tmp_path, capsys) -> None:
 
 @pytest.mark.parametrize("argv, words", [
     (["nonsense"], ["layer nonsense", "blk.2.q_proj"]),
-    (["blk.2.q_proj", "--tokens", "0"], ["--tokens 0", "at least 1"]),
+    (["blk.2.q_proj", "--batch", "0"], ["--batch 0", "at least 1"]),
+    (["blk.2.q_proj", "--tokens", "0"], ["--tokens 0", "1..2048"]),
     (["--pe", "16"], ["--pe 16", "16x16"]),
     (["--json", "no/such/folder.json"], ["--json", "does not exist"]),
 ])

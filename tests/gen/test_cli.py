@@ -2,6 +2,8 @@
 
 import json
 import os
+import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 
 from gen import cli, describe
 from gen.netlist import Netlist
-from spinteger import __version__
+from spinteger import __version__, isa
 from spinteger.config import PRESETS, Config
 
 ROOT = Path(__file__).parents[2]
@@ -68,8 +70,22 @@ def test_no_latches_loops_or_missing_drivers(tiny):
     assert netlist.problems() == []
 
 
-def test_multipliers_only_in_integer_lanes(tiny):
-    assert set(Netlist(tiny[0]).multipliers()) == {"spinteger_integer_lane"}
+def test_multipliers_only_for_salients_and_scales(tiny):
+    assert Netlist(tiny[0]).multipliers() == {"spinteger_integer_lane": 4,
+                                              "spinteger_accumulate": 1}
+
+
+def test_header_has_the_bus_and_the_memory_map(tiny):
+    head = tiny[0].split("module")[0]
+    assert "// Bus: plain streams of 64 bits" in head
+    for name, register in isa.BY_REGISTER.items():
+        if not name.endswith(("_low", "_high")):
+            assert re.search(rf"// +0x{register.address:03x}  {register.access} +{name}\n", head)
+    for name in isa.COUNTERS:
+        address = isa.BY_REGISTER[f"{name}_low"].address
+        assert f"//     0x{address:03x}  r   {name} ({isa.COUNTER_BITS} bits)\n" in head
+    assert "data_in" not in head
+    assert "data_in_last" in "\n".join(describe.header(Config(bus="wishbone"), "spinteger"))
 
 
 @pytest.mark.parametrize("generation", ["2005", "2012"])
@@ -91,14 +107,17 @@ def test_verilator_accepts(tiny, tmp_path):
 
 
 @pytest.mark.parametrize("options", [
-    "--fire staircase --exp-max 0", "--no-signed --window 15", "--exp-max 0", "--int-lanes 2",
-    "--pe 1x1", "--pe 3x5 --k 30", "--wgt-bits 2 --sal-bits 6", "--depth 0 --k 48"])
+    "--fire staircase --exp-max 0", "--no-signed --window 15 --train-depth 96", "--exp-max 0",
+    "--int-lanes 1",
+    "--pe 1x1 --homes 1 --int-lanes 1", "--pe 3x5 --homes 1 --int-lanes 3 --k 30",
+    "--wgt-bits 2 --sal-bits 6", "--depth 0 --k 48", "--bus axi --bus-bits 32", "--bus wishbone",
+    "--acc-depth 0 --scale-bits 0"])
 def test_other_configurations(options, tmp_path):
     cfg, _ = cli.parse([*TINY, *options.split()])
     verilog, side = cli.generate(cfg)
     netlist = Netlist(verilog)
     assert netlist.latches() == [] and netlist.problems() == []
-    assert set(netlist.multipliers()) <= {"spinteger_integer_lane"}
+    assert set(netlist.multipliers()) <= {"spinteger_integer_lane", "spinteger_accumulate"}
     assert {port["name"]: port["width"] for port in side["ports"]} == \
         {name: port.width for name, port in netlist.ports().items()}
     (tmp_path / "a.v").write_text(verilog)
@@ -109,7 +128,7 @@ def test_modules_merged():
     verilog, side = cli.generate(PRESETS["tiny"].with_(rows=8, cols=8))
     assert side["modules"]["spinteger_column"] == 8
     assert side["modules"]["spinteger_spike_lane"] == 8
-    assert verilog.count("\nmodule ") == len(side["modules"]) < 40
+    assert verilog.count("\nmodule ") == len(side["modules"]) < 70
 
 
 # -- the side file ----------------------------------------------------------------------------
@@ -134,23 +153,64 @@ def test_side_file_ports_match_the_verilog(tiny):
 
 
 def test_side_file_fields(tiny):
+    from hdl.packets import input_layout
     from hdl.payloads import OutKind, out_layout
 
     ports = {port["name"]: port for port in tiny[1]["ports"]}
-    fields = {field["name"]: field for field in ports["out__payload"]["fields"]}
+    fields = {field["name"]: field for field in ports["input__payload"]["fields"]}
+    assert {name: field["offset"] for name, field in fields.items()} == \
+        {name: field.offset for name, field in input_layout(PRESETS["tiny"])}
+    word = tiny[1]["output_word"]
+    fields = {field["name"]: field for field in word["fields"]}
     layout = out_layout(PRESETS["tiny"])
     assert {name: field["offset"] for name, field in fields.items()} == \
         {name: field.offset for name, field in layout}
     assert fields["kind"]["values"] == {member.name: member.value for member in OutKind}
-    code = ports["act__payload"]["fields"][0]
-    assert (code["length"], code["stride"]) == (4, code["width"] // 4)
+    assert (word["width"], word["beats"]) == (layout.size, 1)
+    assert describe.output_word(Config(bus_bits=32, cols=64))["beats"] == 5
+
+
+def test_shape_of_nested_layouts():
+    from hdl.payloads import act_layout
+
+    code = describe.shape(act_layout(PRESETS["tiny"]))["fields"][0]
+    assert (code["length"], code["stride"]) == (2, code["width"] // 2)
     assert code["element"]["fields"][0] == {"name": "q", "offset": 0, "width": 8, "signed": True}
+
+
+def test_a_driver_can_be_written_from_the_side_file(tiny):
+    """Descriptors made and read with what the file says are those of `spinteger.isa`."""
+    _, side, _ = tiny
+    table = side["instructions"]
+    assert (table["descriptor_bits"], table["opcode_bits"]) == (128, 8)
+    rng = random.Random(1)
+    assert [op["name"] for op in table["operations"]] == [op.name for op in isa.OPS]
+    for op in table["operations"]:
+        values = {field["name"]: rng.getrandbits(field["width"]) for field in op["fields"]}
+        word = op["opcode"] | sum(values[field["name"]] << field["offset"]
+                                  for field in op["fields"])
+        assert word == isa.encode(op["name"], **values) and op["doc"] and op["payload"]
+    assert {error["code"]: error["name"] for error in side["errors"]} == \
+        {code.value: code.name for code in isa.Error}
+    assert all(error["doc"] for error in side["errors"])
+
+
+def test_side_file_registers(tiny):
+    _, side, _ = tiny
+    assert side["bus"] == "stream" and side["register_id"] == isa.ID_VALUE
+    assert {register["name"]: register["address"] for register in side["registers"]} == \
+        {register.name: register.address for register in isa.REGISTERS}
+    assert [counter["name"] for counter in side["counters"]] == list(isa.COUNTERS)
+    causes = [counter["name"] for counter in side["counters"] if counter["kind"] == "cause"]
+    assert causes == [name for name, _ in isa.CAUSES]
+    names = [register["name"] for register in describe.registers(Config(bus="wishbone"))]
+    assert set(names) == {register.name for register in (*isa.REGISTERS, *isa.WISHBONE_REGISTERS)}
 
 
 def test_side_file_memories(tiny):
     _, side, _ = tiny
     banks = next(memory for memory in side["memories"]
-                 if memory["module"] == "spinteger_spike_lane")
+                 if memory["module"] == "spinteger_spike_lane" and memory["name"] == "bank")
     cfg = PRESETS["tiny"]
     assert (banks["width"], banks["depth"], banks["instances"]) == \
         (cfg.cols * cfg.wgt_bits, cfg.bank_depth, cfg.rows)
@@ -170,15 +230,17 @@ def test_output_file(tiny, tmp_path):
 
 
 def test_pipe_is_written_to_and_not_replaced(tiny, tmp_path):
-    pipe = tmp_path / "pipe"
+    pipe, copy = tmp_path / "pipe", tmp_path / "copy"
     os.mkfifo(pipe)
-    reader = subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE, text=True)
-    try:
-        assert gen(*TINY, "-o", str(pipe)).returncode == 0
-        assert reader.communicate(timeout=60)[0] == tiny[0]
-    finally:
-        reader.kill()
-    assert pipe.is_fifo() and [path.name for path in tmp_path.iterdir()] == ["pipe"]
+    with copy.open("w") as file:        # a file: nobody would empty another pipe meanwhile
+        reader = subprocess.Popen(["cat", str(pipe)], stdout=file)
+        try:
+            assert gen(*TINY, "-o", str(pipe)).returncode == 0
+            reader.wait(timeout=60)
+        finally:
+            reader.kill()
+    assert copy.read_text() == tiny[0]
+    assert pipe.is_fifo() and {path.name for path in tmp_path.iterdir()} == {"pipe", "copy"}
 
 
 def test_link_stays_a_link(tiny, tmp_path):
@@ -234,7 +296,10 @@ def test_closed_pipe_is_no_traceback():
     ("--wgt-bits", ["--wgt-bits", "needs a value", "--wgt-bits 4"]),
     ("--k -5", ["--k -5:", "1..65536"]),
     ("--fire fast", ["--fire fast:", "sar, staircase"]),
-    ("--int-lanes 5", ["--int-lanes 5:", "1, 2, 4, 8, 16"]),
+    ("--int-lanes 5", ["--int-lanes 5:", "1..4", "--homes"]),
+    ("--homes 1 --int-lanes 5", ["--int-lanes 5:", "1, 2, 4, 8, 16"]),
+    ("--pe 3x5", ["--homes 4:", "--homes 1 --int-lanes 3 --k 2046", "--pe 16x5"]),
+    ("--bus pci", ["--bus pci:", "stream, axi, wishbone"]),
     ("--preset huge", ["--preset huge:", "tiny, default, large"]),
     ("--widow 7", ["--widow:", "--window?"]),
     ("--wgt 4", ["--wgt:", "no such option"]),      # no abbreviations: they change meaning
@@ -242,8 +307,10 @@ def test_closed_pipe_is_no_traceback():
     ("accel.v", ["accel.v:", "--help"]),
     ("--name 3d", ["--name 3d:", "--name accel"]),
     ("--name module", ["--name module:", "keyword"]),
-    ("--k 65536", ["--k 65536:", "--exp-max", "or less"]),
-    ("--depth 10", ["--depth", "--k 160 or less"]),
+    ("--k 65536 --train-depth 65536 --list-depth 65536",
+     ["--k 65536:", "--exp-max", "or less"]),
+    ("--k 65536", ["--train-depth 2048:", "--k 65536", "or more"]),
+    ("--depth 10", ["--k 2048:", "--k 20 or less", "--depth 1024 or more"]),
 ])
 def test_mistakes_are_one_line(argv, words, capsys):
     assert cli.main(argv.split()) == cli.BAD_INPUT
@@ -256,12 +323,20 @@ def test_mistakes_are_one_line(argv, words, capsys):
 
 def test_what_would_work_does(capsys):
     # The advice in a message is a configuration that builds.
-    assert cli.main("--k 65536".split()) == cli.BAD_INPUT
+    deep = ["--train-depth", "65536", "--list-depth", "65536"]
+    assert cli.main(["--k", "65536", *deep]) == cli.BAD_INPUT
     advice = capsys.readouterr().err.split("use ")[1]
     exp_max = advice.split("--exp-max ")[1].split()[0]
     k = advice.split("--k ")[1].split()[0]
-    assert cli.parse(["--k", "65536", "--exp-max", exp_max])[0].v_bits <= 32
-    assert cli.parse(["--k", k])[0].v_bits <= 32
+    assert cli.parse(["--k", "65536", "--exp-max", exp_max, *deep])[0].v_bits <= 32
+    assert cli.parse(["--k", k, *deep])[0].v_bits <= 32
+
+
+@pytest.mark.parametrize("pe", ["3x5", "1x1", "2x2", "12x4", "255x255", "7x1"])
+def test_advice_on_homes_works(pe, capsys):
+    assert cli.main(["--pe", pe]) == cli.BAD_INPUT
+    advice = capsys.readouterr().err.split("use ")[1].split(" or --pe")[0]
+    assert cli.parse(["--pe", pe, *advice.split()])[0].cols == int(pe.split("x")[1])
 
 
 def test_help_lists_every_field_with_its_cost(capsys):
@@ -285,11 +360,11 @@ def test_version(capsys):
 
 
 @pytest.mark.parametrize("cfg", [*PRESETS.values(), Config(signed=False, fire="staircase"),
-                                 Config(rows=8, int_lanes=2, k=512, sal_bits=6)])
+                                 Config(rows=8, int_lanes=2, k=512, sal_bits=6, bus="axi")])
 def test_options_round_trip(cfg):
     assert cli.parse(describe.options(cfg).split())[0] == cfg
 
 
 def test_later_options_change_the_preset():
-    cfg, _ = cli.parse([*TINY, "--pe", "8x2", "--window", "3", "--no-signed"])
-    assert cfg == PRESETS["tiny"].with_(rows=8, cols=2, window=3, signed=False)
+    cfg, _ = cli.parse([*TINY, "--pe", "8x2", "--window", "3", "--no-signed", "--tokens", "3"])
+    assert cfg == PRESETS["tiny"].with_(rows=8, cols=2, window=3, signed=False, tokens=3)

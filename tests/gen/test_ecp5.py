@@ -39,7 +39,8 @@ def test_proof_can_fail() -> None:
 
 
 def test_unsigned_array_has_no_addsub_in_its_trees() -> None:
-    cfg = PRESETS["tiny"].with_(window=15, signed=False, exp_max=0, fire="staircase")
+    cfg = PRESETS["tiny"].with_(window=15, signed=False, exp_max=0, fire="staircase",
+                                 scale_bits=0, train_depth=96)
     assert map_addsub(to_verilog(HybridArray(cfg)))[1] == []
 
 

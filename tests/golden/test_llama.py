@@ -125,6 +125,31 @@ def test_capture_takes_either_name(tiny: Llama) -> None:
     assert torch.equal(got["blk.1.q_proj"], got["blk.1.v_proj"])
 
 
+def test_attend_sees_every_block_and_may_change_it(tmp_path: Path, tiny: Llama) -> None:
+    """Heads over their key-value heads, after RoPE; what it returns is what the block goes on
+    with."""
+    class Watching(Llama):
+        seen: dict[str, tuple[Tensor, ...]] = {}
+        silent = False
+
+        def attend(self, blk: str, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            self.seen[blk] = q, k, v
+            out = super().attend(blk, q, k, v)
+            return torch.zeros_like(out) if self.silent else out
+
+    model = Watching(write_gguf(tmp_path / "tiny.gguf"))
+    logits, _ = model.forward([3, 1, 4, 1])
+    assert torch.equal(logits, tiny.forward([3, 1, 4, 1])[0])
+    assert list(model.seen) == [f"blk.{i}" for i in range(BLOCKS)]
+    for parts in model.seen.values():
+        assert all(part.shape == (HEADS, 4, DIM // HEADS) for part in parts)
+        for part in parts[1:]:
+            assert torch.equal(part[0], part[1]) and torch.equal(part[2], part[3])
+            assert not torch.equal(part[0], part[2])
+    model.silent = True
+    assert not torch.allclose(model.forward([3, 1, 4, 1])[0], logits)
+
+
 @pytest.mark.parametrize("name", ["blk.2.q_proj", "blk.0.nope", "q_proj", "blk.0.attn_norm"])
 def test_unknown_layer_is_refused(tiny: Llama, name: str) -> None:
     with pytest.raises(KeyError, match="no linear layer"):

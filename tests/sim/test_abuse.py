@@ -103,7 +103,7 @@ def test_reset_in_any_cycle(throttle):
             assert not wrong, f"reset in cycle {cycle}: {wrong}"
 
 
-@pytest.mark.parametrize("name", ["odd", "staircase"])
+@pytest.mark.parametrize("name", ["odd", "staircase", "tall"])
 def test_reset_of_random_programs(name):
     cfg, rng = CONFIGS[name], np.random.default_rng(11)
     after = afterwards(cfg, 20)

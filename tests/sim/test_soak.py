@@ -2,12 +2,14 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -200,3 +202,37 @@ def test_ctrl_c_in_several_processes(verilator):
     out, error = running.communicate(timeout=60)
     assert running.returncode == 130 and not error
     assert re.fullmatch(r"\s*stopped after \d+ programs; seed 1\n", out)
+
+
+# -- mistakes in the machine -----------------------------------------------------------------------
+
+ROOT = Path(soak.__file__).parents[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("file", "old", "new"), [
+    ("dispatcher.py", "~(loads_slot & log.slots.bit_select(command.slot, 1))", "1"),
+    ("dispatcher.py", "self.encoding | buffers.pending) & opened", "buffers.pending) & opened"),
+    ("dispatcher.py", "taken.eq(report & ~log.error.valid & ~buffers.error.valid)",
+     "taken.eq(report)"),
+    ("run_log.py", "(self.run_done & (user == done[:places]))", "(self.run_done)"),
+    ("trains.py", "self.full[buf].eq(~token.fail)", "self.full[buf].eq(1)"),
+    ("accumulate.py", "position.eq(Mux(tag.end, ", "position.eq(Mux(tag.end & ~tag.drop, "),
+    ("walk.py", "over.eq(token_end | failed)", "over.eq(token_end)"),
+    ("counters.py", "held.eq(now), moved.eq(mine)", "held.eq(now), moved.eq(0)"),
+], ids=["load_while_used", "fill_while_encoding", "error_lost", "free_too_early", "wrong_error",
+        "sums_shifted", "endless_drop", "counter_torn"])
+def test_soak_catches(verilator, tmp_path, file, old, new):
+    """Mistakes that only show when packets overlap, fail or come at the wrong moment."""
+    shutil.copytree(ROOT / "hdl", tmp_path / "hdl", ignore=shutil.ignore_patterns("__pycache__"))
+    source = tmp_path / "hdl" / file
+    text = source.read_text()
+    assert text.count(old) == 1, f"out of date: {old!r} in hdl/{file}"
+    source.write_text(text.replace(old, new))
+    command = [sys.executable, "-m", "sim.soak", "--config", "tiny", "--jobs", "1", "--seed", "3",
+               "--programs", "1000"]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True,
+                          check=False)
+    assert done.returncode == 1 and "cases FAILED" in done.stdout, done.stdout + done.stderr
+    assert len(list((tmp_path / "build" / "soak").glob("tiny-3-*.json"))) == 1

@@ -14,8 +14,8 @@ from hdl.payloads import (
     psum_layout,
     row_layout,
     run_layout,
-    salients_layout,
     thr_layout,
+    token_layout,
     wgt_layout,
 )
 from sim import words
@@ -35,28 +35,32 @@ def random_fields(cfg: Config, name: str, n: int) -> tuple[data.Layout, dict[str
         return values - (1 << (bits - 1)) if signed else values
 
     if name == "act":
-        fields = {"code.*.q": some(cfg.sal_bits, cfg.rows, signed=True), "last": some(1)}
+        fields = {"code.*.q": some(cfg.sal_bits, cfg.groups, signed=True), "last": some(1),
+                  "fail": some(1), "buf": some(1), "shift": some(cfg.shift_bits)}
         if cfg.exp_bits:
-            fields["code.*.e"] = some(cfg.exp_bits, cfg.rows)
+            fields["code.*.e"] = some(cfg.exp_bits, cfg.groups)
         return act_layout(cfg), fields
     if name == "wgt":
-        return wgt_layout(cfg), {"row.*": some(cfg.wgt_bits, cfg.cols, signed=True),
-                                 "addr": some(cfg.addr_bits), "lane": some(cfg.lane_bits)}
+        rows = cfg.wgt_beat_rows
+        return wgt_layout(cfg), {
+            "row.*.*": some(cfg.wgt_bits, rows, cfg.cols, signed=True), "mask": some(rows),
+            "addr": some(cfg.addr_bits), "group": some(cfg.group_bits),
+            "pattern": some(cfg.pattern_bits)}
     if name == "psum":
         return psum_layout(cfg), {"v.*": some(cfg.v_bits, cfg.cols, signed=True),
-                                  "fire.tile": some(cfg.tile_bits), "fire.raw": some(1),
-                                  "fire.last": some(1), "fire.unsigned": some(1),
-                                  "fire.spikes_only": some(1),
-                                  "fire.silence": some(cfg.level_bits)}
+                                  "fire.tile": some(cfg.tile_bits), "fire.run": some(1),
+                                  "fire.shift": some(cfg.shift_bits), "fire.last": some(1),
+                                  "fire.end": some(1), "fire.drop": some(1)}
     if name == "prod":
         return prod_layout(cfg), {"prod.*": some(cfg.prod_bits, cfg.cols, signed=True),
                                   "last": some(1)}
-    if name == "salients":
-        return salients_layout(cfg), {
-            "count.*": some(cfg.salient_depth.bit_length(), cfg.int_lanes), "buf": some(1),
-            "tile_last": some(cfg.tile_bits), "stride": some(cfg.addr_bits + 1)}
-    rows = data.ArrayLayout(row_layout(cfg), cfg.rows)
-    return rows, {"*.*": some(cfg.wgt_bits, cfg.rows, cfg.cols, signed=True)}
+    if name == "token":
+        return token_layout(cfg), {
+            "start": some(cfg.train_bits), "left": some(cfg.train_bits),
+            "list_start": some(cfg.list_bits), "shift": some(cfg.shift_bits),
+            "count.*": some(cfg.list_worst.bit_length(), cfg.int_lanes)}
+    banks = data.ArrayLayout(row_layout(cfg), cfg.rows)
+    return banks, {"*.*": some(cfg.wgt_bits, cfg.rows, cfg.cols, signed=True)}
 
 
 def nested(fields: dict[str, np.ndarray], index: int) -> Any:
@@ -69,7 +73,7 @@ def nested(fields: dict[str, np.ndarray], index: int) -> Any:
         value = values[index].tolist()
         if not rest:
             out[head] = value
-        elif rest == ["*"]:
+        elif set(rest) == {"*"}:
             out[head] = value
         elif rest[0] == "*":
             elements = out.setdefault(head, [{} for _ in value])
@@ -80,7 +84,7 @@ def nested(fields: dict[str, np.ndarray], index: int) -> Any:
     return out
 
 
-LAYOUTS = ("act", "wgt", "psum", "prod", "salients", "rows")
+LAYOUTS = ("act", "wgt", "psum", "prod", "token", "rows")
 
 
 @ALL
@@ -115,50 +119,68 @@ def test_values_that_do_not_fit_are_refused() -> None:
 
 
 def test_fields_left_out_are_zero() -> None:
-    packed = words.pack(run_layout(CONFIGS["tiny"]), {"raw": np.array([1, 0])})
-    assert words.unpack(run_layout(CONFIGS["tiny"]), "raw", packed).tolist() == [1, 0]
+    packed = words.pack(run_layout(CONFIGS["tiny"]), {"fire.raw": np.array([1, 0])})
+    assert words.unpack(run_layout(CONFIGS["tiny"]), "fire.raw", packed).tolist() == [1, 0]
     assert words.unpack(run_layout(CONFIGS["tiny"]), "stride", packed).tolist() == [0, 0]
 
 
 def test_unpack_of_no_words() -> None:
-    assert words.unpack(run_layout(CONFIGS["tiny"]), "raw", []).shape == (0,)
+    assert words.unpack(run_layout(CONFIGS["tiny"]), "buf", []).shape == (0,)
 
 
 @ALL
-def test_wgt_words_put_every_code_in_its_bank(cfg: Config) -> None:
-    k, n = min(cfg.k, 2 * cfg.rows + 1), cfg.cols + 1
+def test_wgt_words_hold_every_code_once(cfg: Config) -> None:
+    k, n = min(cfg.k, 2 * cfg.groups + 1), cfg.cols + 1
     w = np.random.default_rng(3).integers(-8, 8, (k, n))
-    packed, layout = words.wgt_words(cfg, w), wgt_layout(cfg)
-    bank = {(word["addr"], word["lane"]): [word["row"][c] for c in range(cfg.cols)]
-            for word in map(layout.from_bits, packed)}
-    assert len(bank) == len(packed)
+    packed, layout = words.wgt_words(cfg, w, base=5), wgt_layout(cfg)
+    found = {}
+    for word in map(layout.from_bits, packed):
+        assert word["mask"] == (1 << cfg.wgt_beat_rows) - 1
+        assert word["pattern"] == (word["addr"] - 5) % cfg.tile_rows(k) % cfg.patterns
+        for number in range(cfg.wgt_beat_rows):
+            found[word["addr"], word["group"] + number] = [word["row"][number][c]
+                                                           for c in range(cfg.cols)]
+    assert len(found) == len(packed) * cfg.wgt_beat_rows
     for tile in range(2):
-        for at in range(cfg.tile_rows(k) * cfg.rows):
+        for at in range(cfg.tile_rows(k) * cfg.groups):
             want = [int(w[at, col]) if at < k and col < n else 0
                     for col in range(tile * cfg.cols, (tile + 1) * cfg.cols)]
-            assert bank[tile * cfg.tile_rows(k) + at // cfg.rows, at % cfg.rows] == want
+            assert found[5 + tile * cfg.tile_rows(k) + at // cfg.groups, at % cfg.groups] == want
 
 
 @ALL
 def test_thr_words_fill_the_last_tile_with_ones(cfg: Config) -> None:
     theta = np.arange(2, cfg.cols + 3)
-    read = list(map(thr_layout(cfg).from_bits, words.thr_words(cfg, theta)))
-    got = {(word["tile"], word["column"]): word["theta"] for word in read}
+    read = list(map(thr_layout(cfg).from_bits, words.thr_words(cfg, theta, index=1)))
+    got = {(word["index"] - 1, word["column"]): word["value"] for word in read}
     assert got == {(i // cfg.cols, i % cfg.cols): int(theta[i]) if i < len(theta) else 1
                    for i in range(-(-len(theta) // cfg.cols) * cfg.cols)}
+    assert not any(word["is_scale"] for word in read)
+
+
+@ALL
+def test_scale_words_fill_the_last_tile_with_zeros(cfg: Config) -> None:
+    mul, shift = np.arange(2, cfg.cols + 3), np.arange(cfg.cols + 1) % 32
+    read = list(map(thr_layout(cfg).from_bits, words.scale_words(cfg, mul, shift)))
+    want = [int(m | s << cfg.scale_bits) for m, s in zip(mul, shift, strict=True)]
+    assert [word["value"] for word in read] == want + [0] * (len(read) - len(want))
+    assert all(word["is_scale"] for word in read)
 
 
 @ALL
 def test_act_words_end_every_token(cfg: Config) -> None:
-    k = cfg.rows + 1
+    k = cfg.groups + 1
     q = np.arange(2 * k).reshape(2, k) - k
     e = np.abs(q) % (cfg.exp_max + 1)
-    read = list(map(act_layout(cfg).from_bits, words.act_words(cfg, q, e)))
+    read = list(map(act_layout(cfg).from_bits,
+                    words.act_words(cfg, q, e, buf=1, shift=np.array([3, 5]))))
     per_token = cfg.tile_rows(k)
     assert [word["last"] for word in read] == ([0] * (per_token - 1) + [1]) * 2
+    assert [word["shift"] for word in read] == [3] * per_token + [5] * per_token
+    assert all(word["buf"] and not word["fail"] for word in read)
     for token in range(2):
         codes = [word["code"][lane] for word in read[token * per_token:][:per_token]
-                 for lane in range(cfg.rows)]
+                 for lane in range(cfg.groups)]
         assert [code["q"] for code in codes] == q[token].tolist() + [0] * (len(codes) - k)
         if cfg.exp_bits:
             assert [code["e"] for code in codes[:k]] == e[token].tolist()
@@ -166,9 +188,14 @@ def test_act_words_end_every_token(cfg: Config) -> None:
 
 def test_run_word() -> None:
     cfg = CONFIGS["odd"]
-    word = run_layout(cfg).from_bits(words.run_word(cfg, 40, 3, raw=True, silence=5))
-    assert (word["tile_last"], word["stride"], word["silence"]) == (2, 14, 5)
-    assert (word["raw"], word["unsigned"], word["spikes_only"]) == (1, 0, 0)
+    word = run_layout(cfg).from_bits(words.run_word(cfg, 40, 3, 2, buf=1, slot=1, raw=True,
+                                                    silence=5))
+    assert (word["tile_last"], word["token_last"], word["stride"]) == (2, 1, 14)
+    assert (word["buf"], word["base"]) == (1, cfg.slot_rows)
+    fire = word["fire"]
+    assert (fire["raw"], fire["unsigned"], fire["spikes_only"], fire["silence"]) == (1, 0, 0, 5)
+    assert (fire["index"], fire["acc_first"], fire["acc_last"], fire["host"]) == (cfg.tiles, 1, 1,
+                                                                                  1)
 
 
 def out_word(cfg: Config, kind: str, **fields: int) -> int:
@@ -176,7 +203,7 @@ def out_word(cfg: Config, kind: str, **fields: int) -> int:
 
 
 def raw_tile(cfg: Config, v: list[int], last: int) -> list[int]:
-    mask = (1 << cfg.v_bits) - 1
+    mask = (1 << cfg.acc_bits) - 1
     return [out_word(cfg, "RAW", column=c, data=x & mask) for c, x in enumerate(v)] + [
         out_word(cfg, "END", last=last)]
 
@@ -186,8 +213,8 @@ def test_read_tiles(cfg: Config) -> None:
     q, e = -cfg.sal_max, cfg.exp_max
     salient = (q & (1 << cfg.sal_bits) - 1) | e << cfg.sal_bits
     column = cfg.cols - 1
-    most = -(1 << (cfg.v_bits - 1))
-    stream = [out_word(cfg, "RAW", column=column, data=most & (1 << cfg.v_bits) - 1),
+    most = -(1 << (cfg.acc_bits - 1))
+    stream = [out_word(cfg, "RAW", column=column, data=most & (1 << cfg.acc_bits) - 1),
               out_word(cfg, "END"),
               out_word(cfg, "SALIENT", column=column, data=salient),
               out_word(cfg, "SPIKE", step=0, data=1 | 1 << cfg.cols),

@@ -1,4 +1,4 @@
-"""The generated array as other tools see it: lint, Icarus, Yosys, netlist, time, bytes."""
+"""The generated machine as other tools see it: lint, Icarus, Yosys, netlist, bytes."""
 
 import os
 import subprocess
@@ -7,22 +7,28 @@ from pathlib import Path
 
 import pytest
 
-from gen.cli import main
-from gen.netlist import Netlist
+from gen.cli import generate, main
+from gen.netlist import Netlist, Port
 from sim import tools
+from spinteger.config import PRESETS
 
 ROOT = Path(__file__).parents[2]
 
-#: The shapes that the README promises, and both firing orders.
+#: The shapes that the README promises, all buses, and both firing orders.
 CONFIGS = {
     "16x16": ["--pe", "16x16"],
-    "1x1": ["--pe", "1x1"],
-    "3x5": ["--pe", "3x5"],
+    "1x1": ["--pe", "1x1", "--homes", "1", "--int-lanes", "1"],
+    "3x5": ["--pe", "3x5", "--homes", "1", "--int-lanes", "3", "--k", "2046"],
     "4x64": ["--pe", "4x64"],
+    "axi": ["--pe", "8x8", "--bus", "axi"],
+    "wishbone": ["--pe", "8x8", "--bus", "wishbone", "--bus-bits", "128"],
     "staircase": ["--pe", "8x8", "--fire", "staircase", "--exp-max", "0"],
     "unsigned": ["--pe", "8x8", "--window", "15", "--no-signed", "--exp-max", "0"],
-    "int_lanes": ["--pe", "8x8", "--int-lanes", "4", "--exp-max", "4"],
+    "no_sums": ["--pe", "8x8", "--acc-depth", "0", "--scale-bits", "0", "--homes", "2",
+                "--int-lanes", "1"],
 }
+#: Where the machine multiplies: salient products, and group scales.
+MULTIPLIERS = {"spinteger_integer_lane", "spinteger_accumulate"}
 
 
 @pytest.fixture(scope="module", params=CONFIGS, ids=list(CONFIGS))
@@ -52,8 +58,8 @@ def test_netlist(accel: Path) -> None:
     assert netlist.latches() == []
     assert netlist.problems() == []
     multipliers = netlist.multipliers()
-    assert multipliers, "the integer lanes multiply"
-    assert all(name.startswith("spinteger_integer_lane") for name in multipliers), multipliers
+    assert "spinteger_integer_lane" in multipliers
+    assert set(multipliers) <= MULTIPLIERS
 
 
 def test_multiplier_elsewhere_would_be_seen() -> None:
@@ -61,6 +67,26 @@ def test_multiplier_elsewhere_would_be_seen() -> None:
     netlist = Netlist("module spinteger_column(input [3:0] a, b, output [7:0] y);"
                       "assign y = a * b; endmodule", "spinteger_column")
     assert netlist.multipliers() == {"spinteger_column": 1}
+
+
+def test_ports_of_axi_have_their_standard_names() -> None:
+    """As a block design tool looks for them: s_axis_, m_axis_, s_axil_ and the channel's name."""
+    netlist = Netlist(generate(PRESETS["tiny"].with_(bus="axi"))[0])
+    ports = netlist.ports()
+    assert list(ports)[:2] == ["clk", "rst"] and list(ports)[-1] == "irq"
+    for bus, source in (("s_axis", "input"), ("m_axis", "output")):
+        sink = "output" if source == "input" else "input"
+        for name, width in (("tdata", 64), ("tkeep", 8), ("tlast", 1), ("tvalid", 1)):
+            assert ports[f"{bus}_{name}"] == Port(source, width, False)
+        assert ports[f"{bus}_tready"] == Port(sink, 1, False)
+    channels = {"aw": ["addr", "prot"], "w": ["data", "strb"], "b": ["resp"],
+                "ar": ["addr", "prot"], "r": ["data", "resp"]}
+    for channel, signals in channels.items():
+        theirs = channel in ("b", "r")
+        for signal in [*signals, "valid"]:
+            assert ports[f"s_axil_{channel}{signal}"].direction == "output" if theirs else "input"
+        assert ports[f"s_axil_{channel}ready"].direction == "input" if theirs else "output"
+    assert len(ports) == 3 + 10 + sum(len(signals) + 2 for signals in channels.values())
 
 
 def test_same_bytes_whatever_the_hash_seed() -> None:
