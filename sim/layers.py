@@ -135,7 +135,7 @@ def layer_table(rows: Iterable[LayerRow], cfg: Config, title: str = "") -> Table
     for name in ("layer", "simulator"):
         table.add_column(name)
     for name in ("K", "N", "tokens", "salient", "live", "cycles", "estimate", "wait: weights",
-                 "tokens", "compute", "dense", "vs dense", "vs live", "wrong"):
+                 "wait: tokens", "compute", "dense", "vs dense", "vs live", "wrong"):
         table.add_column(name, justify="right")
     for row in rows:
         table.add_row(

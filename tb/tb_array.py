@@ -14,28 +14,10 @@ from golden.layer import HybridLayer
 from sim import words
 from sim.words import Ints
 from tb.bench import PERIOD_NS, Bench
+from tb.stimuli import random_codes, random_wgt
 from tb.streams import NEVER, Sink, Source
 
 torch.set_num_threads(1)
-
-
-def random_codes(bench: Bench, tokens: int, k: int, salient: float = 0.1) -> tuple[Ints, Ints]:
-    """Tokens q, e [tokens, k]: spikes of all levels, silence, and a share of salient values."""
-    cfg, gen = bench.cfg, bench.numpy()
-    low = -1 if cfg.signed else 0
-    q = gen.integers(low * cfg.window, cfg.window + 1, (tokens, k))
-    q[gen.random(q.shape) < gen.random()] = 0
-    e = np.zeros_like(q)
-    is_salient = gen.random(q.shape) < salient
-    q[is_salient] = gen.integers(low * cfg.sal_max, cfg.sal_max + 1, is_salient.sum())
-    e[is_salient] = gen.integers(0, cfg.exp_max + 1, is_salient.sum())
-    e[q == 0] = 0
-    return q, e
-
-
-def random_wgt(bench: Bench, k: int, n: int) -> Ints:
-    """Weight codes [k, n] over the hardware's whole range, -8 included."""
-    return bench.numpy().integers(-bench.cfg.wgt_max, bench.cfg.wgt_max, (k, n))
 
 
 def random_theta(bench: Bench, v: Ints) -> Ints:
