@@ -22,12 +22,12 @@ help:  ## show this list
 	@echo
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "Generate Verilog:  $(PY) -m gen --pe 16x16 > accel.v    (after 'make venv')"
+	@echo "Generate Verilog:  $(PY) -m gen --pe 16x16 --bus axi > accel.v    (after 'make venv')"
 
 demo: $(STAMP) tools  ## run a real model's layer on the simulated accelerator, bit for bit
 	@$(PY) -m sim.demo
 
-sim: $(STAMP) tools  ## simulate and compare with the golden model (SIM=icarus|verilator WAVES=1)
+sim: $(STAMP) tools  ## all benches and real layers against the golden model (SIM=icarus|verilator WAVES=1)
 	@SIM="$(SIM)" WAVES="$(WAVES)" $(PY) -m sim
 
 soak: $(STAMP) tools  ## random programs on RTL and golden machine (ARGS="--programs 10000 --seed 7")

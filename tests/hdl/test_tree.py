@@ -13,8 +13,8 @@ from tests.hdl.streams import Bench, simulate
 
 
 def config(rows: int, wgt_bits: int = 4, signed: bool = True) -> Config:
-    return Config(rows=rows, cols=1, homes=1, int_lanes=1, k=64, depth=128, tiles=1, wgt_bits=wgt_bits,
-                  signed=signed)
+    return Config(rows=rows, cols=1, homes=1, int_lanes=1, k=64, depth=128, tiles=1,
+                  wgt_bits=wgt_bits, signed=signed)
 
 
 def check(cfg: Config, vectors: Iterable[tuple[list[int], int]], stall: float = 0.0) -> None:
