@@ -20,6 +20,7 @@ from sim.compiler import CompileError
 from sim.estimate import estimate
 from sim.layers import WAITING
 from sim.tools import SimulatorMissing
+from spinteger import isa
 from spinteger.config import ConfigError
 
 
@@ -77,6 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
     counters, dense = done.counters, block.dense_cycles(cfg)
+    assert sum(counters[name] for name, _ in isa.CAUSES) == counters["cycles"], counters
     compute = counters["cycles"] - sum(counters[name] for name in WAITING)
     console.print(counter_table(counters))
     console.print(

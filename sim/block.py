@@ -16,9 +16,10 @@ from golden.codes import recode
 from golden.fire import fire_closed
 from golden.llama import ALIASES
 from golden.realdata import load_named
-from sim.backends import Backend
+from sim.accelerator import Accelerator
+from sim.backends import Backend, Throttle
 from sim.compiler import Layer
-from sim.jobs import Job, Jobs, compile_jobs
+from sim.jobs import Job, Jobs
 from sim.packets import Execution
 from spinteger.config import Config
 
@@ -97,7 +98,8 @@ def wrong(cfg: Config, block: Block, program: Jobs, execution: Execution) -> dic
 
 
 def run_block(cfg: Config, block: Block, backend: Backend,
-              **options: object) -> tuple[Jobs, Execution]:
-    """Compile and execute. `options` are the backend's (`throttle`)."""
-    program = compile_jobs(cfg, block.jobs)
-    return program, backend.execute(program.packets, **options)    # type: ignore[arg-type]
+              throttle: Throttle | None = None) -> tuple[Jobs, Execution]:
+    """Compile the block as one program and execute it. Errors as `Accelerator.run`."""
+    accelerator = Accelerator(cfg, backend, throttle=throttle)
+    accelerator.run_jobs(block.jobs)
+    return Jobs(accelerator.programs), accelerator.executions[0]

@@ -10,7 +10,7 @@ through the host between stages; `Stage.notes` says why. Nothing here knows a ba
 How a layer is cut (`sim.plan`): column tiles into groups that fit a weight slot, loaded in turns so
 that one loads while another computes; inputs into passes whose sums are kept and added, one per
 scale group at least; tokens into batches that fit an activation buffer, two of them per load of the
-weights.
+weights. Where several sizes of tile groups are worth trying, `sim.estimate` decides.
 """
 
 from collections.abc import Hashable, Sequence
@@ -22,6 +22,7 @@ import torch
 from golden.codes import Codes
 from golden.trains import list_length, train_length
 from sim import packets, plan, results
+from sim.estimate import estimate
 from sim.packets import Execution, Packet
 from sim.packing import Bools, Ints
 from sim.places import Places
@@ -125,18 +126,29 @@ def compile_stage(cfg: Config, layers: Sequence[Layer], stage: Stage, q: Ints,
     e = np.zeros_like(q) if e is None else e
     if shift is not None and np.any(shift) and not cfg.shift_bits:
         raise CompileError(f"{first.name}: tokens have shifts but --scale-bits is 0")
-    places = places or (Places(cfg.slots), Places(2))
-    return _Compiler(cfg, layers, stage, q, e, shift, taps, fetch == "live", places,
-                     keys).compile(batch)
+    shared, places = places is not None, places or (Places(cfg.slots), Places(2))
+
+    def attempt(where: tuple[Places, Places], rank: int) -> _Compiler:
+        return _Compiler(cfg, layers, stage, q, e, shift, taps, fetch == "live", where, keys, rank)
+
+    best = attempt(places, 0)
+    program = best.compile(batch)
+    if shared or stage.last - stage.first > 1 or best.choices == 1:
+        return program
+    # Several ways to cut it: the one that takes the fewest cycles.
+    others = (attempt((Places(cfg.slots), Places(2)), rank).compile(batch)
+              for rank in range(1, best.choices))
+    return min([program, *others], key=lambda one: estimate(one.packets, cfg).cycles)
 
 
 class _Compiler:
     def __init__(self, cfg: Config, layers: Sequence[Layer], stage: Stage, q: Ints, e: Ints,
                  shift: Ints | None, taps: bool, live: bool, places: tuple[Places, Places],
-                 keys: tuple[Hashable, Hashable]):
+                 keys: tuple[Hashable, Hashable], rank: int):
         self.cfg, self.layers, self.stage = cfg, layers, stage
         self.q, self.e, self.shift, self.taps, self.live = q, e, shift, taps, live
         (self.slots, self.bufs), (self.wgt_key, self.act_key) = places, keys
+        self.rank, self.choices = rank, 1       # which of the sizes of tile groups, of how many
         numbers = range(stage.first, stage.last)
         leaving = numbers if taps else numbers[-1:]
         self.program = Program({number: layers[number] for number in leaving}, len(q))
@@ -152,7 +164,8 @@ class _Compiler:
         most = most or cfg.tokens
         fit = max(end - start for start, end in
                   plan.batches(cfg, len(self.q), most, train, lists))
-        size = plan.group_size(cfg, layer, len(self.q), fit)
+        sizes = plan.group_sizes(cfg, layer, len(self.q), fit)
+        self.choices, size = len(sizes), sizes[self.rank]
         if chained:
             size = max(size, min(plan.resident(cfg, layer), cfg.col_tiles(layer.n)))
             for before in self.layers[number:self.stage.last - 1]:

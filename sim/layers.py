@@ -16,6 +16,7 @@ from golden.realdata import RealLayer
 from sim.accelerator import Accelerator, Layer, LayerOutput
 from sim.backends import Throttle
 from sim.estimate import estimate
+from spinteger import isa
 from spinteger.config import Config
 
 #: Causes that are no work of the array: waiting for the host, or nothing to do.
@@ -54,6 +55,7 @@ def _row(name: str, accelerator: Accelerator, simulator: str, shapes: Sequence[t
          tokens: int, mismatches: int) -> LayerRow:
     cfg, counters = accelerator.cfg, accelerator.counters()
     every = accelerator.throttle.input_every if accelerator.throttle else 1
+    assert sum(counters[name] for name, _ in isa.CAUSES) == counters["cycles"], counters
     coded = sum(counters[name] for name in ("silent", "spiking", "salient_inputs"))
     # Missing inputs of a last row are silent, and no inputs.
     inputs = coded - counters["tokens"] * sum(

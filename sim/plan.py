@@ -191,15 +191,16 @@ def batches(cfg: Config, tokens: int, most: int, train: Iterable[Ints],
     return found
 
 
-def group_size(cfg: Config, layer: Layer, tokens: int, fit: int) -> int:
-    """Tiles per group that make loading cheapest, where partial sums have to be kept.
+def group_sizes(cfg: Config, layer: Layer, tokens: int, fit: int) -> list[int]:
+    """Tiles per group worth trying: as many as fit, or where partial sums have to be kept the
+    three sizes that load fewest beats, those first.
 
     More tiles at once mean fewer tokens (their sums share `acc_depth`), so weights are loaded
     more often; fewer tiles mean that tokens are. `fit`: tokens that fit a buffer.
     """
     most, steps = resident(cfg, layer), passes(cfg, layer)
     if len(steps) == 1:
-        return most
+        return [most]
     tiles = cfg.col_tiles(layer.n)
     per_tile = sum(cfg.tile_rows(one.inputs) for one in steps) * cfg.groups \
         // cfg.wgt_beat_rows * cfg.wgt_row_beats
@@ -209,7 +210,7 @@ def group_size(cfg: Config, layer: Layer, tokens: int, fit: int) -> int:
         batch = min(cfg.acc_depth // (size * cfg.cols), fit, tokens)
         return -(-tokens // batch) * tiles * per_tile + -(-tiles // size) * tokens * per_token
 
-    return min(range(1, min(most, cfg.acc_depth // cfg.cols) + 1), key=cost)
+    return sorted(range(1, min(most, cfg.acc_depth // cfg.cols) + 1), key=cost)[:3]
 
 
 def why_not_chain(cfg: Config, layer: Layer, after: Layer, tokens: int,

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from golden.fetch import RealDataUnavailable
-from sim.backends import Golden, Verilator
+from sim.backends import Cocotb, Golden, Throttle, Verilator
 from sim.block import Block, load_block, run_block, wrong
 from sim.packets import Execution
 from spinteger import isa
@@ -63,6 +63,25 @@ def test_exact_on_the_rtl(block: Block):
     assert wrong(CFG, block, program, done) == dict.fromkeys(block.names, 0)
     assert sum(done.counters[name] for name, _ in isa.CAUSES) == done.counters["cycles"]
     assert done.packets == Golden(CFG).execute(program.packets).packets
+
+
+def test_exact_on_icarus(block: Block):
+    """Of each kind of product one, for two tokens."""
+    small = Block(block.names[2:6], block.jobs[2:6])
+    program, done = run_block(CFG, small, Cocotb(CFG, "icarus"))
+    assert wrong(CFG, small, program, done) == dict.fromkeys(small.names, 0)
+    assert sum(done.counters[name] for name, _ in isa.CAUSES) == done.counters["cycles"]
+
+
+def test_slow_input_changes_cycles_only(block: Block):
+    """A beat every 8 cycles: the same results, and the counters say what took longer."""
+    _, fast = run_block(CFG, block, Verilator(CFG))
+    _, slow = run_block(CFG, block, Verilator(CFG), Throttle(input_every=8))
+    assert slow.packets == fast.packets
+    waited = {name: slow.counters[name] - fast.counters[name] for name in ("weights", "acts")}
+    assert waited["weights"] > 0 and waited["acts"] > 0
+    longer = slow.counters["cycles"] - fast.counters["cycles"]
+    assert sum(waited.values()) > 0.8 * longer
 
 
 def test_wrong_values_are_counted_where_they_are(block: Block):

@@ -11,6 +11,8 @@ from golden.trains import capacity
 from sim import packets, plan
 from sim.backends import Golden
 from sim.compiler import CompileError, Group, Layer, Program, Stage, compile_stage, stages
+from sim.estimate import estimate
+from sim.places import Places
 from spinteger import isa
 from spinteger.config import PRESETS, Config
 from tests.sim import jobs
@@ -110,7 +112,7 @@ def test_one_scale_for_a_whole_layer_needs_no_sums_kept():
 
 def test_group_size_trades_weights_for_tokens():
     layer = jobs.layer(TINY, 128, 64)
-    few, many = (plan.group_size(TINY, layer, tokens, 8) for tokens in (1, 64))
+    few, many = (plan.group_sizes(TINY, layer, tokens, 8)[0] for tokens in (1, 64))
     assert few >= many >= 1 and few * TINY.cols <= TINY.acc_depth
 
 
@@ -273,3 +275,17 @@ def test_a_large_layer_compiles_fast():
     started = time.perf_counter()
     compiled(cfg, [layer], codes)
     assert time.perf_counter() - started < 5        # typically 0.2 s
+
+
+def test_the_quickest_of_several_cuts():
+    """Where sums are kept, the size of tile groups is the one that `estimate` finds quickest."""
+    rng = np.random.default_rng(3)
+    layer = Layer(rng.integers(-7, 8, (3 * TINY.k, 8 * TINY.cols)))
+    q = rng.integers(-7, 8, (5, 3 * TINY.k))
+    stage = stages(TINY, [layer], len(q))[0]
+    chosen = compile_stage(TINY, [layer], stage, q)
+    sizes = plan.group_sizes(TINY, layer, len(q), 1)
+    assert len(sizes) > 1
+    # With its places given, a stage takes the size that loads the fewest beats.
+    plain = compile_stage(TINY, [layer], stage, q, places=(Places(TINY.slots), Places(2)))
+    assert estimate(chosen.packets, TINY).cycles <= estimate(plain.packets, TINY).cycles
