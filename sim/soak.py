@@ -2,70 +2,34 @@
 
     python -m sim.soak --programs 10000 --seed 7 --config tiny,odd --jobs 2
 
-A case is a few programs that one machine executes one after the other, out of reset or not, while
-its streams stall at random. The seed, the configuration and the case's number make all of it. Of a
-case that fails, packets are dropped as long as it still fails; what remains is kept in build/soak.
+The seed, the configuration and the case's number (`sim.cases`) make all of a case. Of one that
+fails, packets are dropped as long as it still fails; what remains is kept in build/soak.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from gen.options import OneLineParser
 from sim import tools
-from sim.backends import Throttle
 from sim.builds import BenchError
-from sim.packets import Packet
-from sim.random_programs import program
-from spinteger.config import PRESETS, Config, ConfigError
+from sim.cases import CONFIGS, case, config, describe, load, run_case, save, shrink
+from spinteger.config import ConfigError
 
-TINY = PRESETS["tiny"]
-#: Small machines, unlike each other. Buffers overflow and sums do not fit, now and then.
-CONFIGS: dict[str, Config] = {
-    "tiny": TINY,
-    "odd": Config(rows=3, cols=5, homes=1, int_lanes=3, k=40, depth=64, tiles=4, exp_max=2,
-                  frac_bits=6, theta_bits=18, train_depth=128, list_depth=32, tokens=8,
-                  acc_depth=60),
-    "staircase": TINY.with_(fire="staircase", exp_max=1),
-    "tall": Config(rows=16, cols=2, homes=4, int_lanes=4, k=48, depth=32, tiles=5, tokens=6,
-                   exp_max=3, frac_bits=8, theta_bits=20, train_depth=64, list_depth=24,
-                   acc_depth=24, slots=2),
-    "narrow": TINY.with_(bus_bits=32, slots=3, depth=0, k=24, acc_depth=30, cols=3),
-    "wide": TINY.with_(bus_bits=256, k=32, depth=48, slots=3),
-    "plain": TINY.with_(acc_depth=0, scale_bits=0),
-    "unsigned": TINY.with_(window=15, signed=False, exp_max=0, k=32, slots=1),
-    "long-rows": TINY.with_(cols=20, bus_bits=32, k=48, train_depth=48, list_depth=32,
-                            acc_depth=100),
-    "single": Config(rows=1, cols=1, homes=1, int_lanes=1, k=16, depth=64, tiles=4, exp_max=2,
-                     frac_bits=6, theta_bits=18, train_depth=64, list_depth=32, tokens=8,
-                     acc_depth=12),
-}
 #: Cases per process and call.
 BATCH = 8
-
-
-@dataclass(frozen=True)
-class Part:
-    """A program of a case."""
-
-    packets: list[Packet]
-    throttle: Throttle
-    reset: bool                 #: before it
-    look_every: int = 0         #: cycles between looks at the counters
 
 
 @dataclass(frozen=True)
@@ -77,81 +41,11 @@ class Failure:
     message: str
 
 
-def case(cfg: Config, name: str, seed: int, number: int) -> list[Part]:
-    """The programs of a case."""
-    rng = np.random.default_rng([seed, number, *name.encode()])
-    return [Part(program(rng, cfg), _throttle(rng), bool(rng.random() < 0.3),
-                 int(rng.integers(1, 500)) if rng.random() < 0.2 else 0)
-            for _ in range(int(rng.integers(1, 5)))]
-
-
-def _throttle(rng: np.random.Generator) -> Throttle:
-    stall = (0.0, 0.0, 0.3, 0.8, 0.95)
-    return Throttle(input_stall=stall[int(rng.integers(4))],
-                    output_stall=stall[int(rng.integers(5))],
-                    input_every=int(rng.integers(2, 12)) if rng.random() < 0.2 else 1,
-                    seed=int(rng.integers(1, 1 << 31)))
-
-
-def run_case(cfg: Config, parts: Sequence[Part]) -> str:
-    """What is wrong with the outcome of a case, in one line; "" if nothing."""
-    from sim.twin import Twin
-    with Twin(cfg) as twin:
-        for number, part in enumerate(parts):
-            if part.reset:
-                twin.reset()
-            wrong = twin.execute(part.packets, part.throttle, part.look_every)
-            if wrong:
-                return f"program {number} of {len(parts)}: {wrong}"
-    return ""
-
-
 # -- failures ------------------------------------------------------------------------------------
-
-def shrink(cfg: Config, parts: Sequence[Part], tries: int = 400) -> list[Part]:
-    """The same, less all programs and packets without which it still fails (any way)."""
-    def fails(fewer: list[Part]) -> bool:
-        nonlocal tries
-        tries -= 1
-        return tries >= 0 and bool(run_case(cfg, fewer))
-
-    parts = list(parts)
-    for number in reversed(range(len(parts))):
-        if len(parts) > 1 and fails(parts[:number] + parts[number + 1:]):
-            del parts[number]
-    for share in (2, 4, 8, 16, 32, 64):
-        for number in range(len(parts)):
-            part = parts[number]
-            step = max(1, len(part.packets) // share)
-            for at in reversed(range(0, len(part.packets), step)):
-                part = replace(parts[number], packets=[*parts[number].packets[:at],
-                                                       *parts[number].packets[at + step:]])
-                fewer = [*parts[:number], part, *parts[number + 1:]]
-                if fails(fewer):
-                    parts = fewer
-    return parts
-
-
-def save(path: Path, cfg: Config, parts: Sequence[Part]) -> None:
-    """Write a case down, for `load`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"config": cfg.params(), "parts": [asdict(replace(
-        part, packets=[replace(packet, keep=dict(packet.keep)) for packet in part.packets]))
-        for part in parts]}, indent=1))
-
-
-def load(path: Path) -> tuple[Config, list[Part]]:
-    """A case that `save` wrote."""
-    given = json.loads(path.read_text())
-    return Config(**given["config"]), [replace(
-        Part(**part), throttle=Throttle(**part["throttle"]), packets=[Packet(**{
-            **packet, "keep": {int(beat): mask for beat, mask in packet["keep"].items()}})
-            for packet in part["packets"]]) for part in given["parts"]]
-
 
 def explain(failure: Failure, seed: int, console: Console) -> None:
     """Shrink a failure, keep it, and say how to see it again."""
-    cfg = CONFIGS[failure.config]
+    cfg = config(failure.config)
     with console.status(f"{failure.config}, case {failure.number}: dropping packets"):
         parts = shrink(cfg, case(cfg, failure.config, seed, failure.number))
     path = Path("build/soak") / f"{failure.config}-{seed}-{failure.number}.json"
@@ -165,14 +59,6 @@ def explain(failure: Failure, seed: int, console: Console) -> None:
         text.append(f"  {'reset, ' if part.reset else ''}{part.throttle}")
         text += [f"    {describe(packet, cfg)}" for packet in part.packets]
     console.print("\n".join(text), markup=False, style="red", soft_wrap=True)
-
-
-def describe(packet: Packet, cfg: Config) -> str:
-    """A packet in one line, with its faults."""
-    text = f"{packet}, {len(packet.words(cfg))} beats"
-    if packet.cut is not None:
-        text += ", cut"
-    return text + "".join(f", keep[{beat}]={mask:#x}" for beat, mask in packet.keep.items())
 
 
 # -- many cases ------------------------------------------------------------------------------------
@@ -190,7 +76,7 @@ def _one_thread() -> None:
 
 def run_batch(name: str, seed: int, numbers: Sequence[int]) -> tuple[int, list[Failure]]:
     """Programs executed, and the failures among these cases."""
-    cfg, programs, failures = CONFIGS[name], 0, []
+    cfg, programs, failures = config(name), 0, []
     for number in numbers:
         parts = case(cfg, name, seed, number)
         programs += len(parts)
@@ -216,7 +102,7 @@ def soak(names: Sequence[str], seed: int, programs: int, jobs: int, console: Con
     with console.status("building the machines") as status:
         for name in names:
             status.update(f"building the machine {name}")
-            native.build(CONFIGS[name])
+            native.build(config(name))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
                TimeElapsedColumn())
     failures: list[Failure] = []
@@ -269,7 +155,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--programs", type=int, default=1000, help="how many, at least (1000)")
     p.add_argument("--seed", type=int, help="of everything random (default: from the clock)")
     p.add_argument("--config", default="all", metavar="NAME,...",
-                   help=f"machines (default: all): {', '.join(CONFIGS)}")
+                   help=f"machines (default: all): {', '.join(CONFIGS)}, and any random-NUMBER")
+    p.add_argument("--random", type=int, default=0, metavar="N",
+                   help="N random machines more: random-SEED, random-SEED+1, ...")
     p.add_argument("--jobs", type=int, default=os.cpu_count() or 1,
                    help="processes (default: one per core)")
     p.add_argument("--keep-going", action="store_true", help="do not stop at the first failure")
@@ -282,8 +170,7 @@ def _check(args: argparse.Namespace) -> list[str]:
     """The configurations that were asked for. Raises `ConfigError`."""
     names = list(CONFIGS) if args.config == "all" else args.config.split(",")
     for name in names:
-        if name not in CONFIGS:
-            raise ConfigError(f"--config {name}: choose from {', '.join(CONFIGS)}, or all")
+        config(name)
     for name in ("programs", "jobs"):
         if getattr(args, name) < 1:
             raise ConfigError(f"--{name} {getattr(args, name)}: must be at least 1")
@@ -293,6 +180,8 @@ def _check(args: argparse.Namespace) -> list[str]:
         raise ConfigError(f"--case {args.case}: needs the --config and --seed it belongs to")
     if args.replay is not None and not args.replay.is_file():
         raise ConfigError(f"--replay {args.replay}: no such file")
+    if args.random < 0:
+        raise ConfigError(f"--random {args.random}: must be at least 0")
     return names
 
 
@@ -311,11 +200,12 @@ def main(argv: list[str] | None = None) -> int:
         if args.replay is not None or args.case is not None:
             _one_thread()
             cfg, parts = load(args.replay) if args.replay is not None else (
-                CONFIGS[names[0]], case(CONFIGS[names[0]], names[0], seed, args.case))
+                config(names[0]), case(config(names[0]), names[0], seed, args.case))
             wrong = run_case(cfg, parts)
             console.print(wrong or "[green]exact", style="red" if wrong else None,
                           markup=not wrong)
             return 1 if wrong else 0
+        names += [f"random-{seed + number}" for number in range(args.random)]
         console.print(f"seed {seed}, {', '.join(names)}")
         failures = soak(names, seed, args.programs, args.jobs, console, args.keep_going, done)
         for failure in failures[:5 if args.keep_going else 1]:

@@ -10,10 +10,10 @@ import torch
 from sim import packets as pk
 from sim import tools
 from sim.backends import Throttle
+from sim.cases import CONFIGS
 from sim.packets import Packet
 from sim.random_programs import program
 from sim.reference import Reference
-from sim.soak import CONFIGS
 from sim.twin import QUIET, Twin
 from spinteger.config import PRESETS, Config
 from spinteger.isa import Error

@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 import torch
 
+from sim import cases, soak, tools, twin
 from sim import packets as pk
-from sim import soak, tools, twin
+from sim.cases import CONFIGS
 from sim.faults import spoil
 from sim.packets import Packet
-from sim.random_programs import program, safe_tokens
+from sim.random_loads import safe_tokens
+from sim.random_programs import program
 from sim.reference import Reference
-from sim.soak import CONFIGS
 from spinteger import isa
 from spinteger.isa import Error
 
@@ -141,20 +142,30 @@ def test_a_failure_is_shrunk_and_can_be_seen_again(verilator, capsys, monkeypatc
         assert soak.main(command[3:]) == soak.main(replay[3:]) == 1
         again = capsys.readouterr().out.splitlines()
         assert len(again) == 2 and all(line in out for line in again)
-    _, parts = soak.load(tmp_path / replay[4])
+    _, parts = cases.load(tmp_path / replay[4])
     (packet,) = [packet for part in parts for packet in part.packets]
-    assert "FENCE" in soak.describe(packet, TINY) and soak.describe(packet, TINY) in out
+    assert "FENCE" in cases.describe(packet, TINY) and cases.describe(packet, TINY) in out
     assert soak.main(command[3:]) == soak.main(replay[3:]) == 0
 
 
+def test_random_machines_are_small_and_of_all_kinds():
+    machines = [cases.config(f"random-{number}") for number in range(60)]
+    assert machines[7] == cases.config("random-7") and len(set(machines)) == 60
+    assert all(cfg.rows <= 16 and cfg.cols <= 13 for cfg in machines)
+    for name in ("homes", "window", "bus_bits", "fire", "slots", "scale_bits", "signed"):
+        assert len({getattr(cfg, name) for cfg in machines}) > 1, name
+    for cfg in machines[:20]:
+        assert program(np.random.default_rng(1), cfg)
+
+
 def test_cases_are_saved_whole(tmp_path):
-    parts = soak.case(TINY, "tiny", 1, 2)
+    parts = cases.case(TINY, "tiny", 1, 2)
     parts[0].packets.append(Packet(5 << 120, [1 << 63], keep={0: 3, 2: 1}, cut=2))
-    soak.save(tmp_path / "a" / "case.json", TINY, parts)
-    assert soak.load(tmp_path / "a" / "case.json") == (TINY, parts)
-    assert soak.case(TINY, "tiny", 1, 2) == [
+    cases.save(tmp_path / "a" / "case.json", TINY, parts)
+    assert cases.load(tmp_path / "a" / "case.json") == (TINY, parts)
+    assert cases.case(TINY, "tiny", 1, 2) == [
         replace(parts[0], packets=parts[0].packets[:-1]), *parts[1:]]
-    assert soak.case(TINY, "tiny", 2, 2) != parts[:-1] != soak.case(TINY, "tiny", 1, 3)
+    assert cases.case(TINY, "tiny", 2, 2) != parts[:-1] != cases.case(TINY, "tiny", 1, 3)
 
 
 def test_a_hang_is_a_failure(verilator, monkeypatch):
@@ -177,6 +188,7 @@ def test_which_error_may_come_first():
 
 @pytest.mark.parametrize(("arguments", "line"), [
     (["--config", "tiny,huge"], "--config huge: choose from tiny, odd"),
+    (["--random", "-1"], "--random -1: must be at least 0"),
     (["--programs", "0"], "--programs 0: must be at least 1"),
     (["--jobs", "-1"], "--jobs -1: must be at least 1"),
     (["--seed", "-1"], "--seed -1: must be at least 0"),

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from sim import runner, soak, tools
+from sim import cases, runner, tools
 from spinteger.config import PRESETS
 
-CONFIGS = {"tiny": PRESETS["tiny"], "narrow": soak.CONFIGS["narrow"],
+CONFIGS = {"tiny": PRESETS["tiny"], "narrow": cases.CONFIGS["narrow"],
            "wide": PRESETS["tiny"].with_(bus_bits=128)}
 RUNS = [(bus, simulator, "tiny") for bus in ("axi", "wishbone") for simulator in runner.SIMULATORS]
 RUNS += [("axi", "icarus", "narrow"), ("wishbone", "icarus", "narrow"),
