@@ -356,7 +356,6 @@ class Config:
              "must be 32, 64, 128, 256, 512 or 1024")
         need(max(self.theta_bits, self.scale_bits + 8) <= self.bus_bits, "--theta-bits",
              self.theta_bits, f"a threshold must fit a beat of --bus-bits {self.bus_bits}")
-        need(self.sal_bits <= 12, "--sal-bits", self.sal_bits, "codes travel in 16 bits")
         need(self.acc_depth == 0 or self.acc_depth >= self.cols, "--acc-depth", self.acc_depth,
              f"must be 0 or at least the {self.cols} columns")
         need(self.theta_bits > self.frac_bits, "--theta-bits", self.theta_bits,
