@@ -1,53 +1,40 @@
-"""ECP5 synthesis: add-subtracts on one carry chain each, then Yosys' own flow.
+"""ECP5 synthesis: adders on one carry chain each, Yosys' own flow, registers into their cells.
 
-Yosys maps `$alu` with a changing BI input to CCU2C cells whose own LUTs invert the addend, but
-no Verilog expression makes it infer one: an adder behind XORs costs twice as much. So the body
-of every `hdl.addsub.AddSub` module is replaced by the `$alu` it means, before synthesis. That
-the two are the same function is proven by a test (tests/gen/test_ecp5.py).
+Before synthesis the bodies of our named adders become carry chains that Yosys does not find
+(gen/chains.py). Behind it, ends of carry chains are trimmed (gen/carry.py) and registers move
+into block memories and multipliers (gen/absorb.py). That all this does not change what a design
+does is proven and simulated by tests.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from re import Match
 from typing import Any
 
 from gen import yosys
+from gen.absorb import absorb
+from gen.carry import trim
+from gen.chains import MODULE, Port, addsub_operands, map_chains, parse_ports
 
-_MODULE = re.compile(r"^module (?P<name>\w+) ?\((?P<ports>.*?)\);.*?^endmodule$", re.M | re.S)
-_PORT = re.compile(r"(?P<dir>input|output) wire (?P<signed>signed )?(?:\[(?P<high>\d+):0\] )?"
-                   r"(?P<name>\w+)")
 ADDSUB_PORTS = {"a", "b", "sub", "y"}
 
 #: A dual-port RAM cell of ECP5 (16 x 4) takes two slices for the RAM and one to write it.
 LUTS_PER_DPR16X4 = 6
 
 
-@dataclass(frozen=True)
-class _Port:
-    width: int
-    signed: bool
+def alu_module(name: str, ports: dict[str, Port], a: list[str], b: list[str]) -> str:
+    """Verilog (for `read_verilog -icells`) of an add-subtract as one `$alu` cell.
 
-
-def _ports(text: str) -> dict[str, _Port]:
-    return {match["name"]: _Port(int(match["high"] or 0) + 1, bool(match["signed"]))
-            for match in _PORT.finditer(text)}
-
-
-def alu_module(name: str, ports: dict[str, _Port]) -> str:
-    """Verilog (for `read_verilog -icells`) of an add-subtract as one `$alu` cell."""
+    `a`, `b`: the operands' bits, lowest first, as wide as the sum.
+    """
     width = ports["y"].width
-    declared, extended = [], {}
-    for port in ("a", "b"):
-        bits, sign = ports[port].width, ports[port].signed
-        declared.append(f"input {'signed ' * sign}[{bits - 1}:0] {port}")
-        fill = f"{port}[{bits - 1}]" if sign else "1'b0"
-        extended[port] = (f"{{ {{ {width - bits} {{ {fill} }} }}, {port} }}" if width > bits
-                          else port)
-    return (f"module {name} ({', '.join(declared)}, input sub, output signed [{width - 1}:0] y);\n"
-            f"  wire [{width - 1}:0] wide_a = {extended['a']};\n"
-            f"  wire [{width - 1}:0] wide_b = {extended['b']};\n"
+    declared = ", ".join(f"input [{ports[port].width - 1}:0] {port}" if ports[port].width > 1
+                         else f"input {port}" for port in ("a", "b"))
+    return (f"module {name} ({declared}, input sub, output signed [{width - 1}:0] y);\n"
+            f"  wire [{width - 1}:0] wide_a = {{ {', '.join(reversed(a))} }};\n"
+            f"  wire [{width - 1}:0] wide_b = {{ {', '.join(reversed(b))} }};\n"
             f"  wire [{width - 1}:0] propagate, carry;\n"
             f"  \\$alu #(.A_SIGNED(0), .B_SIGNED(0), .A_WIDTH({width}), .B_WIDTH({width}), "
             f".Y_WIDTH({width})) alu\n"
@@ -58,19 +45,21 @@ def alu_module(name: str, ports: dict[str, _Port]) -> str:
 def map_addsub(verilog: str) -> tuple[str, list[str]]:
     """The design with every add-subtract as one `$alu`, and the names of those modules.
 
-    Read the result with `read_verilog -icells`. Only modules whose ports are exactly a, b, sub
-    and y are touched: `AddSub` is the only one, and one with a constant port is left alone.
+    For technologies other than ECP5, whose adders Yosys makes of `$alu` cells with a changing BI;
+    an adder behind XORs costs more there, too. Read the result with `read_verilog -icells`.
+    Only `AddSub` is touched, told by its ports; one with a constant port is left alone.
     """
     mapped = []
 
-    def replace(match: re.Match[str]) -> str:
-        ports = _ports(match["ports"])
-        if set(ports) != ADDSUB_PORTS:
+    def replace(match: Match[str]) -> str:
+        ports = parse_ports(match["ports"])
+        operands = addsub_operands(match[0], ports) if set(ports) == ADDSUB_PORTS else None
+        if operands is None:
             return match[0]
         mapped.append(match["name"])
-        return alu_module(match["name"], ports)
+        return alu_module(match["name"], ports, *operands)
 
-    return _MODULE.sub(replace, verilog), mapped
+    return MODULE.sub(replace, verilog), mapped
 
 
 @dataclass(frozen=True)
@@ -99,7 +88,8 @@ class Cells:
 
 _TYPES = {"LUT4": "lut4", "CCU2C": "ccu2c", "TRELLIS_FF": "ff", "DP16KD": "ebr",
           "MULT18X18D": "dsp", "TRELLIS_DPR16X4": "dpr16x4"}
-_FREE = {"$scopeinfo"}
+#: Pads, PLL and global reset: dedicated cells, taken from nobody.
+_FREE = {"$scopeinfo", "IB", "OB", "OBZ", "BB", "EHXPLLL", "GSR", "SGSR"}
 
 
 @dataclass(frozen=True)
@@ -108,7 +98,9 @@ class Synthesis:
 
     top: str
     modules: dict[str, dict[str, int]]    #: module -> cell type -> count, submodules not opened
-    mapped: list[str]                     #: add-subtract modules that became one carry chain
+    mapped: list[str]                     #: modules that became one carry chain
+    #: The design flattened, as JSON for nextpnr; its `$scopeinfo` cells say what came from where.
+    netlist: str = field(default="", repr=False)
 
     def cells(self, module: str) -> Cells:
         """Cells of a module and everything below it. Raises ValueError on an unknown cell."""
@@ -140,16 +132,17 @@ def synthesise(verilog: str, top: str, *, carry_chains: bool = True, dsp: bool =
 
     `-no-rw-check`: no memory is ever read where it is being written. `-nowidelut`: the 5- and
     6-input functions that Yosys would build from several LUTs and a mux cost more LUTs than
-    they save levels. Raises `yosys.YosysError`.
+    they save levels. Registers that move into memories and multipliers still count as such: they
+    leave the netlist only. Raises `yosys.YosysError`.
     """
-    source, mapped = map_addsub(verilog) if carry_chains else (verilog, [])
-    commands = ["read_verilog -icells design.v", f"hierarchy -check -top {top}",
+    source, mapped = map_chains(verilog) if carry_chains else (verilog, [])
+    commands = ["read_verilog -icells design.v",
                 f"synth_ecp5 -top {top} -noflatten -no-rw-check -nowidelut"
                 + ("" if dsp else " -nodsp"),
-                "tee -q -o stat.json stat -json"]
-    files, _ = yosys.run(commands, {"design.v": source}, ["stat.json"])
+                "tee -q -o stat.json stat -json", "flatten", "opt_clean",
+                "write_json netlist.json"]
+    files, _ = yosys.run(commands, {"design.v": source}, ["stat.json", "netlist.json"])
     report: dict[str, Any] = json.loads(files["stat.json"])
-    modules = {name.lstrip("\\"): content["num_cells_by_type"]
-               for name, content in report["modules"].items()
-               if name.startswith("\\") and (name.lstrip("\\").startswith(top))}
-    return Synthesis(top, modules, mapped)
+    modules = {name.removeprefix("\\"): content["num_cells_by_type"]
+               for name, content in report["modules"].items() if name.startswith("\\")}
+    return Synthesis(top, modules, mapped, absorb(trim(files["netlist.json"])))

@@ -127,7 +127,7 @@ def registers() -> str:
         table(("address", "register", "access", "meaning"), plain),
         "## Counters",
         f"{isa.COUNTER_BITS} bits each: the low word at the address below, the high word 4 "
-        "further. Write `latch` first. `cycles` (at "
+        "further. Write `latch` first, and wait until it reads 0. `cycles` (at "
         f"0x{low['cycles_low'].address:03x}) counts every cycle since the counters were cleared, "
         "and each is charged to exactly one cause, so these add up to it:",
         table(("address", "cause", "a cycle of"), causes),

@@ -6,19 +6,29 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hdl.payloads import (
-    SCALE_SHIFT_BITS,
     index_bits,
     psum_layout,
     scale_layout,
     settings_layout,
     sum_layout,
     thr_layout,
+    tile_layout,
 )
-from hdl.select import pick, setting
+from hdl.scale import SCALE_LATENCY, Scale
+from hdl.select import setting
+from hdl.stages import Stages
 from spinteger.config import Config
 
-#: A kept sum is read this many columns before it is written, at the earliest.
-KEEP_DISTANCE = 4
+#: Cycles in which a memory is read and its word registered.
+_READ = 2
+#: A kept sum is read so many cycles before it is written: so many columns must lie between.
+KEEP_DISTANCE = 5
+
+
+def drain_latency(cfg: Config) -> int:
+    """Cycles from a column's V to its sum."""
+    scaled = 3 + SCALE_LATENCY if cfg.scale_bits else 2
+    return max(scaled, _READ + 1) + 1 if cfg.acc_depth else scaled
 
 
 class Accumulate(wiring.Component):
@@ -26,12 +36,13 @@ class Accumulate(wiring.Component):
 
         a = ((V * mul << shift) << token's shift) + kept        (golden/accumulate.py)
 
-    One multiplier, one shifter and one adder serve all columns, with registers between. A run
-    that does not complete the sums (`acc_last` = 0) has them written to memory as they are taken;
-    the next one adds to them, place by place from its first column on.
+    One scaler and one adder serve all columns. A tile enters when there is `room` for all of its
+    columns; from then on nothing stops it. A run that does not complete the sums (`acc_last` = 0)
+    has them written to memory; the next one adds to them, place by place from its first column
+    on. A dropped tile has no columns: it only enters.
 
-    One column per cycle. Latency 1 cycle with neither scales nor kept sums, 4 with scales,
-    3 with kept sums, 5 with both.
+    One column per cycle. Latency `drain_latency`: 8 cycles with scales and kept sums, 7 with
+    scales, 4 with kept sums, 2 with neither.
     """
 
     def __init__(self, cfg: Config):
@@ -40,173 +51,140 @@ class Accumulate(wiring.Component):
             "psum": In(stream.Signature(psum_layout(cfg))),    #: a tile's V, all columns
             "settings": In(data.ArrayLayout(settings_layout(cfg), 2)),    #: of runs 0 and 1
             "thr": In(stream.Signature(thr_layout(cfg))),      #: thresholds and scales to store
-            "sum": Out(stream.Signature(sum_layout(cfg))),     #: a column's sum
-            "empty": Out(1),                                   #: no column is inside
+            "room": In(1),                          #: the tile that waits may enter
+            "enter": Out(1),                        #: it does
+            "tile": Out(tile_layout(cfg)),          #: ... which is this
+            "column": Out(1),                       #: one of its columns is drained
+            "sum": Out(sum_layout(cfg)),            #: a column's sum
+            "sum_valid": Out(1),                    #: ... is there
+            "wrapped": Out(2),                      #: a sum of run 0, 1 did, 2 cycles before
+            "stored": Out(1),                       #: 2 cycles ago, the last sum of a kept run was
         })
 
     def elaborate(self, platform):
         m = Module()
-        cfg = self.cfg
-        en = Signal()                   # every stage moves, or none
-        hold = Signal()                 # the next tile may read sums not written yet
-        m.d.comb += en.eq(~self.sum.valid | self.sum.ready)
-
-        pipe, value = self._drain(m, en, hold)
+        cfg, stages = self.cfg, Stages(m)
+        latency = drain_latency(cfg)
+        total, place, ends = self._drain(m, stages)
+        run = self.psum.payload.fire.run
+        runs = stages.trail("run", run, latency)        # of the column in each stage
+        valids = stages.trail("valid", self.column, latency, reset=True)
         over = Value.cast(0)
+        stage = 2
         if cfg.scale_bits:
-            value, over = self._scale(m, pipe, value)
+            total, over = self._scale(m, stages, total, place, runs)
+            stage += 1 + SCALE_LATENCY
         if cfg.acc_depth:
-            if not cfg.scale_bits:      # a cycle to read the kept sum, one to register it
-                value, = pipe.advance("read", value)
-                value, = pipe.advance("operand", value)
-            value, over = self._add_kept(m, pipe, value, over, hold)
+            wait = latency - 1 - stage
+            total = stages.later("early", total, wait)
+            total, over = self._add_kept(m, stages, total, over, valids, runs, ends)
 
-        # Thresholds are read on the way into the last stage.
-        theta = self._memory(m, "thresholds", cfg.theta_bits, self.thr.valid
-                             & ~self.thr.payload.is_scale, pipe, self.thr.payload.value)
-        value, over = pipe.advance("sum", Value.cast(value)[:cfg.acc_bits], over)
-        valid, tag = pipe.stages[-1]
-        out = self.sum.payload
-        m.d.comb += [self.thr.ready.eq(1), self.sum.valid.eq(valid), out.v.eq(value),
-                     out.theta.eq(theta), out.column.eq(tag.place),
-                     self.empty.eq(~Cat(valid for valid, _ in pipe.stages[1:]).any())]
-        m.d.comb += [out[name].eq(tag[name]) for name in ("tile_end", "last", "end", "drop", "run")]
+        theta = self._memory(m, "thresholds", cfg.theta_bits, ~self.thr.payload.is_scale,
+                             stages.later("theta_place", place, latency - _READ))
+        out = self.sum
+        m.d.comb += [self.thr.ready.eq(1), self.sum_valid.eq(valids[-1]), out.run.eq(runs[-1]),
+                     out.v.eq(total), out.lowest.eq(total[-1] & ~total[:-1].any()),
+                     out.theta.eq(stages.later("theta", theta))]
+        m.d.comb += self.stored.eq(stages.later(
+            "stored", ends & ~setting(self.settings, run, "acc_last"), latency + 2, reset=True))
         if cfg.scale_bits or cfg.acc_depth:
-            m.d.comb += out.overflow.eq((over | lowest(value)) & ~tag.drop)
+            over = over | stages.later("lowest", out.lowest)
+            wraps = stages.later("valid_over", valids[-1], reset=True) & over
+            m.d.sync += self.wrapped.eq(Mux(
+                wraps, Mux(stages.later("run_over", runs[-1]), 0b10, 0b01), 0))
         return m
 
-    def _drain(self, m, en, hold):
-        """The pipeline, and V of the column at its mouth."""
+    def _drain(self, m, stages):
+        """Take a column per cycle: its V two cycles later, its place in the memories; and whether
+        the run's last one, or its drop, is at the mouth."""
         cfg = self.cfg
         psum, fire = self.psum.payload, self.psum.payload.fire
         column = Signal(cfg.col_bits)
-        tag = Signal(data.StructLayout({
-            "place": cfg.col_bits + index_bits(cfg),    # column, then tile: where theta is
-            "tile_end": 1, "last": 1, "drop": 1, "run": 1,
-            "end": 1,                                   # the run's last column
-            "shift": cfg.shift_bits}), name="drain_tag")
-        step = Signal()
+        others = Signal(cfg.cols, init=(1 << cfg.cols) - 2)     # all but the column
+        first, step, ends = Signal(), Signal(), Signal()
+        dropped = Signal()                              # a dropped tile enters
+        hold = Signal(range(KEEP_DISTANCE))             # the next tile may read what is not stored
+        admitted = self.room & (hold == 0)
         m.d.comb += [
-            step.eq(self.psum.valid & ~hold),
-            tag.place.eq(Cat(column, (setting(self.settings, fire.run, "index")
-                                      + fire.tile)[:index_bits(cfg)])),
-            tag.tile_end.eq((column == cfg.cols - 1) | fire.drop),
-            tag.last.eq(fire.last | fire.drop), tag.drop.eq(fire.drop), tag.run.eq(fire.run),
-            tag.end.eq(fire.drop | (fire.end & tag.tile_end)),
-            self.psum.ready.eq(step & en & tag.tile_end),
+            first.eq(~others[0]),
+            step.eq(self.psum.valid & Mux(fire.drop, dropped, ~first | admitted)),
+            self.enter.eq(step & first), self.column.eq(step & ~fire.drop),
+            # The columns wait for this: it must not depend on who is admitted.
+            self.psum.ready.eq(dropped | (step if cfg.cols == 1 else
+                                          self.psum.valid & ~first & ~others[-1])),
+            self.tile.run.eq(fire.run), self.tile.last.eq(fire.last | fire.drop),
+            self.tile.end.eq(fire.end | fire.drop), self.tile.drop.eq(fire.drop),
+            ends.eq(self.psum.ready & self.tile.end),
         ]
-        if cfg.shift_bits:
-            m.d.comb += tag.shift.eq(fire.shift)
-        with m.If(step & en):
-            m.d.sync += column.eq(Mux(tag.tile_end, 0, column + 1))
-        return Pipe(m, en, step, tag), pick([psum.v[n] for n in range(cfg.cols)], column)
+        m.d.sync += dropped.eq(self.psum.valid & fire.drop & admitted & ~dropped)
+        with m.If(self.column):
+            m.d.sync += [others.eq(others.rotate_left(1)),
+                         column.eq(Mux(others[-1], column + 1, 0))]
+        if cfg.acc_depth and cfg.cols < KEEP_DISTANCE:
+            with m.If(ends & ~setting(self.settings, fire.run, "acc_last")):
+                m.d.sync += hold.eq(KEEP_DISTANCE - cfg.cols)
+            with m.Elif(hold != 0):
+                m.d.sync += hold.eq(hold - 1)
+        # A multiplexer of registers' own resets and OR: half the LUTs.
+        picked = [stages.gated(f"picked_{n}", psum.v[n], ~others[n]) for n in range(cfg.cols)]
+        chosen = picked[0]
+        for other in picked[1:]:
+            chosen = chosen | other
+        index = setting(self.settings, fire.run, "index") + fire.tile
+        return (stages.later("v", chosen), Cat(column, index[:index_bits(cfg)]), ends)
 
-    def _scale(self, m, pipe, v):
-        """(V * mul) << shift, in acc_bits, and whether it fits. Three stages."""
+    def _scale(self, m, stages, v, place, runs):
+        """(V * mul) << shift, in acc_bits, and a cycle later whether that fits."""
         cfg = self.cfg
-        scale = self._memory(m, "scales", scale_layout(cfg), self.thr.valid
-                             & self.thr.payload.is_scale, pipe, self.thr.payload.value)
-        v, = pipe.advance("picked", v)
-        tag = pipe.stages[-1][1]
-        scaled = setting(self.settings, tag.run, "scale")
-        shift = Mux(scaled, scale.shift, 0) + tag.shift
-        v, mul, shift = pipe.advance("operand", v, Mux(scaled, scale.mul, 1), shift)
-        product, shift = pipe.advance("product", v * mul, shift)
-        # At every step, what is shifted out must be copies of the sign.
-        bits = cfg.acc_bits
-        wide = Signal(signed(max(bits + 1, len(product))))
-        m.d.comb += wide.eq(product)
-        value, over = wide[:bits], mixed(wide[bits - 1:])
-        for bit in range(SCALE_SHIFT_BITS):
-            step = 1 << bit
-            over = over | (shift[bit] & mixed(value[bits - 1 - step:]))
-            value = Mux(shift[bit], value.shift_left(step)[:bits], value)
-        far = shift[SCALE_SHIFT_BITS]           # 32 or more
-        return Mux(far, 0, value).as_signed(), over | (far & value.any())
+        m.submodules.scale = scale = Scale(cfg)
+        word = stages.later("scale_word", self._memory(
+            m, "scales", scale_layout(cfg), self.thr.payload.is_scale, place))
+        word = data.View(scale_layout(cfg), word)
+        scaled = setting(self.settings, runs[2], "scale")
+        token = stages.later("token_shift", self.psum.payload.fire.shift, 3)
+        m.d.comb += [
+            scale.v.eq(stages.later("scale_v", v)),
+            scale.mul.eq(stages.gated("scale_mul", word.mul, scaled, otherwise=1)),
+            scale.shift.eq(stages.later(
+                "shift", stages.gated("scale_shift", word.shift, scaled) + token)),
+        ]
+        return scale.value, scale.over
 
-    def _add_kept(self, m, pipe, value, over, hold):
-        """Read, add, write. One stage: the memory is read two stages before the adder."""
+    def _add_kept(self, m, stages, value, over, valids, runs, ends):
+        """Read, add, write: the sum, and a cycle later whether anything on the way was too big."""
         cfg = self.cfg
         m.submodules.kept = memory = Memory(shape=signed(cfg.acc_bits), depth=cfg.acc_depth,
                                             init=[])
         read, write = memory.read_port(), memory.write_port()
-        if cfg.scale_bits:
-            value, over = pipe.advance("shifted", value, over)
-            over = over | lowest(value)
-        valid, tag = pipe.stages[-3]
+        reads = len(valids) - 1 - KEEP_DISTANCE + 1     # the stage that reads
         position = Signal(range(cfg.acc_depth))
-        m.d.comb += [read.addr.eq(position), read.en.eq(pipe.en)]
-        with m.If(pipe.en & valid):
-            m.d.sync += position.eq(Mux(tag.end, 0, position + 1))
-        place = position
-        for stage in range(3):
-            place = pipe.register(f"position_{stage}", place)
-        first = setting(self.settings, pipe.stages[-2][1].run, "acc_first")
-        kept = pipe.register("addend", Mux(first, 0, read.data))
+        m.d.comb += read.addr.eq(position)
+        with m.If(valids[reads]):
+            m.d.sync += position.eq(position + 1)
+        with m.If(stages.later("ends", ends, reads, reset=True)):
+            m.d.sync += position.eq(0)
+        kept = stages.later("kept_word", read.data)
+        first = setting(self.settings, runs[reads + _READ], "acc_first")
         total = Signal(signed(cfg.acc_bits + 1))
-        m.d.comb += total.eq(value + kept)
+        m.d.comb += total.eq(value + stages.gated("addend", kept, ~first))
+        total = stages.later("sum", total)
 
-        out = self.sum.payload
-        keep = Signal()
+        keep = ~setting(self.settings, runs[-1], "acc_last")
         m.d.comb += [
-            keep.eq(self.sum.valid & self.sum.ready
-                    & ~setting(self.settings, out.run, "acc_last")),
-            write.addr.eq(place), write.data.eq(out.v), write.en.eq(keep & ~out.drop),
+            write.addr.eq(stages.later("position", position, KEEP_DISTANCE - 1)),
+            write.data.eq(total[:-1]), write.en.eq(valids[-1] & keep),
         ]
-        if cfg.cols < KEEP_DISTANCE:
-            _, tag = pipe.stages[0]
-            taken = self.psum.valid & self.psum.ready & tag.end
-            with m.If(taken & ~setting(self.settings, tag.run, "acc_last")):
-                m.d.sync += hold.eq(1)
-            with m.If(keep & out.end):
-                m.d.sync += hold.eq(0)
-        return total, over | (total[-1] ^ total[-2])
+        if cfg.scale_bits:
+            over = stages.later("over", over)
+        return total[:-1], over | stages.later("over_sum", total[-1] ^ total[-2])
 
-    def _memory(self, m, name, shape, write_en, pipe, value):
-        """A memory with a word per column, tile and slot; what it holds for the newest stage,
-        one stage later."""
+    def _memory(self, m, name, shape, is_mine, place):
+        """A memory with a word per column, tile and slot; what it holds at `place`, later."""
         cfg = self.cfg
         depth = cfg.slots * cfg.tiles << cfg.col_bits
         m.submodules[name] = memory = Memory(shape=shape, depth=depth, init=[])
         read, write = memory.read_port(), memory.write_port()
         thr = self.thr.payload
-        m.d.comb += [read.addr.eq(pipe.stages[-1][1].place), read.en.eq(pipe.en),
-                     write.addr.eq(Cat(thr.column, thr.index)), write.en.eq(write_en),
-                     Value.cast(write.data).eq(value)]
-        return read.data
-
-
-class Pipe:
-    """Stages that all move while `en` is up: (valid, tag) of each, the drain's own first."""
-
-    def __init__(self, m, en, valid, tag):
-        self.m, self.en = m, en
-        self.stages = [(valid, tag)]
-
-    def register(self, name, value):
-        """`value`, one stage later."""
-        reg = Signal(value.shape(), name=name)
-        with self.m.If(self.en):
-            self.m.d.sync += reg.eq(value)
-        return reg
-
-    def advance(self, name, *values):
-        """Add a stage; the values, registered in it."""
-        valid, tag = self.stages[-1]
-        valid_next = Signal(name=f"{name}_valid")
-        tag_next = Signal(tag.shape(), name=f"{name}_tag")
-        with self.m.If(self.en):
-            self.m.d.sync += [valid_next.eq(valid), tag_next.eq(tag)]
-        self.stages.append((valid_next, tag_next))
-        return tuple(self.register(f"{name}_{index}", value)
-                     for index, value in enumerate(values))
-
-
-def mixed(bits):
-    """Whether some are 1 and some 0."""
-    return bits.any() & ~bits.all()
-
-
-def lowest(value):
-    """Whether a value is the most negative one, whose magnitude does not fit."""
-    return value[-1] & ~value[:-1].any()
+        m.d.comb += [read.addr.eq(place), write.addr.eq(Cat(thr.column, thr.index)),
+                     write.en.eq(self.thr.valid & is_mine), Value.cast(write.data).eq(thr.value)]
+        return Value.cast(read.data)

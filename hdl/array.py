@@ -41,7 +41,7 @@ class HybridArray(wiring.Component):
       - the token's train words (with extra ones where a time step is longer than its events);
       - the highest level + the longest salient list (at least 1), the time of V's adder;
       - C + 1, the IF bank's.
-    Encoding takes ceil(K/G) + 1 cycles per token, beside all that.
+    Encoding takes ceil(K/G) + L cycles per token, beside all that.
     """
 
     def __init__(self, cfg: Config):
@@ -85,11 +85,12 @@ class HybridArray(wiring.Component):
             player.en.eq(en), player.buf.eq(spike_walk.run.payload.buf),
             trains.en.eq(player.read), trains.buf.eq(player.read_buf),
             trains.addr.eq(player.addr), player.word.eq(trains.played),
-            banks.en.eq(en), banks.event.eq(player.event), banks.base.eq(player.base),
+            banks.en_next.eq(columns.en_next), banks.event.eq(player.event),
+            banks.base.eq(player.base),
             columns.neg.eq(banks.neg), columns.wgt.eq(banks.codes),
         ]
         control = (player.snap, player.tile_end, player.dt, player.fire)
-        for stage in range(LANE_LATENCY):      # step control travels beside the weight rows
+        for stage in range(LANE_LATENCY - 1):  # step control travels beside the signs
             here = (Signal(name=f"snap_{stage}"), Signal(name=f"tile_end_{stage}"),
                     Signal(cfg.level_bits, name=f"dt_{stage}"),
                     Signal(fire_layout(cfg), name=f"fire_{stage}"))
@@ -103,18 +104,22 @@ class HybridArray(wiring.Component):
         m.submodules.integer_unit = unit = IntegerUnit(cfg)
         wiring.connect(m, integer_walk.visit, unit.visit)
         wiring.connect(m, unit.prod, columns.prod)
-        m.d.comb += [banks.read.eq(unit.read), banks.addr.eq(unit.addr), unit.rows.eq(banks.rows)]
+        m.d.comb += [unit.buf.eq(integer_walk.run.payload.buf),
+                     banks.read_en.eq(unit.en), banks.read.eq(unit.read),
+                     banks.addr.eq(unit.addr), unit.rows.eq(banks.rows)]
         for number, salient_list in enumerate(lists):
-            m.d.comb += [salient_list.en.eq(unit.place_en), salient_list.place.eq(unit.place),
-                         salient_list.buf.eq(integer_walk.run.payload.buf),
+            m.d.comb += [salient_list.en.eq(unit.en), salient_list.read.eq(unit.place_read),
+                         salient_list.place.eq(unit.place),
+                         salient_list.buf.eq(unit.place_buf),
                          unit.entry[number].eq(salient_list.entry)]
 
         wiring.connect(m, columns.psum, if_bank.psum)
         wiring.connect(m, wiring.flipped(self.thr), if_bank.thr)
         wiring.connect(m, if_bank.out, wiring.flipped(self.out))
 
-        event_bits = [player.event[lane].valid for lane in range(cfg.rows)]
-        activity = self.activity
+        # Activity, two cycles late: time to count the events.
+        activity = Signal(activity_layout(cfg))
+        event_bits = [player.event[lane].valid & activity.play for lane in range(cfg.rows)]
         m.d.comb += [
             activity.play.eq(en & player.valid),
             activity.ramp.eq(columns.waits.ramp), activity.integer.eq(columns.waits.integer),
@@ -122,13 +127,22 @@ class HybridArray(wiring.Component):
             activity.await_acts.eq(en & ~player.valid & spike_walk.waits),
             activity.draining.eq(en & ~player.valid & ~spike_walk.waits & alive.any()),
             activity.blocked.eq(self.out.valid & ~self.out.ready),
-            activity.events.eq(Mux(activity.play, sum(event_bits[1:], event_bits[0]), 0)),
             activity.salients.eq(unit.entries),
             activity.silent.eq(encoder.silent), activity.spiking.eq(encoder.spiking),
             activity.salient_inputs.eq(encoder.salient), activity.token.eq(trains.recorded),
             activity.tile.eq(columns.psum.valid & columns.psum.ready
                              & ~columns.psum.payload.fire.drop),
         ]
+        counts = []                     # of a few lanes each
+        for first in range(0, cfg.rows, 4):
+            few = event_bits[first:first + 4]
+            counts.append(Signal(range(len(few) + 1), name=f"events_{first}"))
+            m.d.sync += counts[-1].eq(sum(few[1:], few[0]))
+        m.d.sync += self.activity.events.eq(sum(counts[1:], counts[0]))
+        for name, _ in activity_layout(cfg):
+            if name != "events":
+                before = Signal.like(activity[name], name=f"before_{name}")
+                m.d.sync += [before.eq(activity[name]), self.activity[name].eq(before)]
         return m
 
     def _encode(self, m, if_bank, trains, lists):
@@ -148,7 +162,7 @@ class HybridArray(wiring.Component):
                 queue.push_level.eq(encoder.offer[number].level),
                 queue.push_neg.eq(encoder.offer[number].neg),
                 queue.push_row.eq(encoder.push_row), encoder.fill[number].eq(queue.fill),
-                queue.forget.eq(recorder.done), queue.load.eq(recorder.load),
+                queue.move.eq(encoder.move), queue.load.eq(recorder.load),
                 queue.load_buf.eq(recorder.load_queue), queue.load_level.eq(recorder.load_level),
                 recorder.last[number].eq(queue.last), recorder.valid[number].eq(queue.valid),
                 recorder.row[number].eq(queue.row), recorder.neg[number].eq(queue.neg),

@@ -24,7 +24,7 @@ class AxiMachine(wiring.Component):
     and data of a write may come in any order. Only whole words can be written: other byte
     strobes, or a register that is read only, give SLVERR and do nothing. Reading always works
     where there is a register. `prot` does not matter, nor do the low two bits of an address.
-    A write takes 2 cycles, a read 4.
+    A write takes 2 cycles, a read 5.
 
     `rst` is high while AXI's `aresetn` is low.
     """
@@ -129,7 +129,9 @@ class AxiMachine(wiring.Component):
                     m.next = "address"
             with m.State("address"):
                 with m.If(~writing):
-                    m.next = "data"
+                    m.next = "wait"
+            with m.State("wait"):
+                m.next = "data"
             with m.State("data"):
                 m.d.sync += [self.s_axil_rvalid.eq(1), self.s_axil_rdata.eq(machine.reg_rdata),
                              self.s_axil_rresp.eq(Mux(among(ar_addr, isa.REGISTERS),

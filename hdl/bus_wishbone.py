@@ -13,7 +13,7 @@ WORD_BITS = 32
 
 
 class WishboneMachine(wiring.Component):
-    """Wishbone B4 in classic mode: every transfer takes 2 cycles, then comes `ack` or `err`.
+    """Wishbone B4 in classic mode: every transfer takes 3 cycles, then comes `ack` or `err`.
 
     The registers are at their addresses, the data streams behind `isa.WISHBONE_REGISTERS`, in
     pieces of 32 bits. Nothing ever waits: without room, or without output, a transfer ends in
@@ -54,12 +54,13 @@ class WishboneMachine(wiring.Component):
             return among(self.wb_adr_i, [register for register in isa.WISHBONE_REGISTERS
                                          if register.name in names])
 
-        # A transfer begins; it ends in the next cycle.
+        # A transfer begins; it ends two cycles later.
         start = Signal()
+        busy = Signal()
         read = Signal()
         write = Signal()
         m.d.comb += [
-            start.eq(self.wb_cyc_i & self.wb_stb_i & ~self.wb_ack_o & ~self.wb_err_o),
+            start.eq(self.wb_cyc_i & self.wb_stb_i & ~busy & ~self.wb_ack_o & ~self.wb_err_o),
             read.eq(start & ~self.wb_we_i & self.wb_sel_i.all()),
             write.eq(start & self.wb_we_i & self.wb_sel_i.all()),
             machine.reg_addr.eq(self.wb_adr_i), machine.reg_wdata.eq(self.wb_dat_i),
@@ -110,12 +111,15 @@ class WishboneMachine(wiring.Component):
         own = Signal(WORD_BITS)
         m.d.comb += done.eq(machine.reg_write | push | pop
                             | (read & (among(self.wb_adr_i, isa.REGISTERS) | at("data_status"))))
+        good = Signal()
         m.d.sync += [
-            self.wb_ack_o.eq(done), self.wb_err_o.eq(start & ~done),
-            is_register.eq(among(self.wb_adr_i, isa.REGISTERS)),
-            own.eq(Mux(at("data_status"), Cat(~full, machine.output.valid,
-                                              machine.output.valid & result.last & ends),
-                       result.data.word_select(place, WORD_BITS))),
+            busy.eq(start), good.eq(done),
+            self.wb_ack_o.eq(busy & good), self.wb_err_o.eq(busy & ~good),
         ]
+        with m.If(start):
+            m.d.sync += [is_register.eq(among(self.wb_adr_i, isa.REGISTERS)), own.eq(Mux(
+                at("data_status"),
+                Cat(~full, machine.output.valid, machine.output.valid & result.last & ends),
+                result.data.word_select(place, WORD_BITS)))]
         m.d.comb += self.wb_dat_o.eq(Mux(is_register, machine.reg_rdata, own))
         return m

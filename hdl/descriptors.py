@@ -1,23 +1,17 @@
-"""Descriptors: from the 128 bits of `spinteger.isa` to one set of named fields."""
+"""Descriptors: from the bits of `spinteger.isa` to one set of named fields."""
 
-from amaranth.hdl import Cat, Module
+from amaranth.hdl import Cat, Module, Mux
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from spinteger.isa import DESCRIPTOR_BITS, OPCODE_BITS, OPS, Op
-
-
-def descriptor_layout(op: Op) -> data.FlexibleLayout:
-    """An operation's descriptor, as it travels."""
-    fields = {"opcode": data.Field(OPCODE_BITS, 0)}
-    fields |= {field.name: data.Field(field.bits, field.offset) for field in op.fields}
-    return data.FlexibleLayout(DESCRIPTOR_BITS, fields)
+from hdl.packets import USED_BITS
+from spinteger.isa import OPCODE_BITS, OPS
 
 
 def command_layout() -> data.StructLayout:
     """Which operation it is (one hot, by its name in lower case), and the fields of all of them.
 
-    Fields that the operation has not are 0.
+    Fields that the operation has not mean nothing.
     """
     fields: dict[str, int] = {}
     for op in OPS:
@@ -27,32 +21,49 @@ def command_layout() -> data.StructLayout:
 
 
 class Decoder(wiring.Component):
-    """Sorts a descriptor's bits by the table of operations. No latency."""
+    """Sorts a descriptor's bits by the table of operations. It must hold; latency 1 cycle."""
 
     def __init__(self) -> None:
         super().__init__({
-            "descriptor": In(DESCRIPTOR_BITS),    #: 128 bits
+            "descriptor": In(USED_BITS),          #: its bits, up to the last one ever used
+            "above": In(1),                       #: there are others
             "command": Out(command_layout()),     #: its fields; no operation if unknown
             "reserved": Out(1),                   #: a bit outside the operation's fields is set
         })
 
     def elaborate(self, platform):
         m = Module()
-        with m.Switch(self.descriptor[:OPCODE_BITS]):
-            for op in OPS:
-                with m.Case(op.code):
-                    view = data.View(descriptor_layout(op), self.descriptor)
-                    m.d.comb += self.command.op[op.name.lower()].eq(1)
-                    m.d.comb += [self.command[field.name].eq(view[field.name])
-                                 for field in op.fields]
+        command = self.command
+        for op in OPS:
+            m.d.sync += command.op[op.name.lower()].eq(self.descriptor[:OPCODE_BITS] == op.code)
+
+        # A field is where the operation has it; where most have it, if the operation has none.
+        for name in command.shape().members:
+            if name != "op":
+                m.d.comb += command[name].eq(self._field(name))
 
         # Bits that the same operations leave unused are looked at together.
         unused = {}
-        for bit in range(DESCRIPTOR_BITS):
+        for bit in range(USED_BITS):
             names = tuple(op.name.lower() for op in OPS if not op.used >> bit & 1)
             unused.setdefault(names, []).append(bit)
-        m.d.comb += self.reserved.eq(Cat(
-            Cat(self.command.op[name] for name in names).any()
+        m.d.comb += self.reserved.eq((self.above & command.op.as_value().any()) | Cat(
+            Cat(command.op[name] for name in names).any()
             & Cat(self.descriptor[bit] for bit in bits).any()
             for names, bits in unused.items()).any())
         return m
+
+    def _field(self, name: str):
+        """The bits of a field, from the two places at most that operations have it at."""
+        places: dict[int, list] = {}
+        for op in OPS:
+            for field in op.fields:
+                if field.name == name:
+                    places.setdefault(field.offset, []).append(op)
+                    bits = field.bits
+        offsets = sorted(places, key=lambda offset: len(places[offset]))
+        value = self.descriptor[offsets[-1]:offsets[-1] + bits]
+        for offset in offsets[:-1]:
+            here = Cat(self.command.op[op.name.lower()] for op in places[offset]).any()
+            value = Mux(here, self.descriptor[offset:offset + bits], value)
+        return value

@@ -17,8 +17,10 @@ class EventQueue(wiring.Component):
     all that a lane can get (`Config.bucket_depth`), so a push is never refused.
 
     Push: one event a cycle, stored at the next edge; `fill` answers to `push_level` at once.
-    Pop: `load` picks a bucket; its events then follow one per cycle, the first two edges later,
-    with no gap to the next bucket when `load` comes with `last`. `forget` empties a buffer.
+    When a token is complete, a `move` of each level, one a cycle, hands its count over to the
+    buffer's and sets `fill` back to 0 (after a reset they are needed once: memories keep their
+    content). Pop: `load` picks a bucket; its events then follow one per cycle, the first two
+    edges later, with no gap to the next bucket when `load` comes with `last`.
     """
 
     def __init__(self, cfg: Config):
@@ -29,11 +31,11 @@ class EventQueue(wiring.Component):
             "push_level": In(cfg.level_bits),  #: its level, 1..L
             "push_row": In(cfg.row_bits),      #: its weight row, k // G
             "push_neg": In(1),                 #: its sign
-            "fill": Out(cfg.count_bits),       #: events of that level and buffer so far
-            "forget": In(2),                   #: empty buffer 0, 1
+            "fill": Out(cfg.count_bits),       #: events of that level so far
+            "move": In(1),                     #: that level of that buffer is complete
             "load": In(1),                     #: start on a bucket
             "load_buf": In(1),                 #: ... of this buffer
-            "load_level": In(cfg.level_bits),  #: ... and this level
+            "load_level": In(cfg.level_bits),  #: ... and this level, 1..L
             "last": Out(1),                    #: nothing is left after this cycle's pop
             "valid": Out(1),                   #: an event is at the output
             "row": Out(cfg.row_bits),          #: its weight row
@@ -43,55 +45,42 @@ class EventQueue(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         cfg = self.cfg
-        buckets = 2 << cfg.level_bits
-        index_bits = cfg.bucket_bits
+        levels = 1 << cfg.level_bits
         m.submodules.events = events = Memory(shape=cfg.row_bits + cfg.signed, init=[],
-                                              depth=buckets << index_bits)
-        # Index of the bucket's newest event; meaningless until the bucket's `used` bit is set,
-        # which spares the time to clear it.
-        m.submodules.newest = newest = Memory(shape=index_bits, init=[], depth=buckets)
-        used = Signal(buckets)
+                                              depth=2 * levels << cfg.bucket_bits)
+        m.submodules.filling = filling = Memory(shape=cfg.count_bits, init=[], depth=levels)
+        m.submodules.counts = counts = Memory(shape=cfg.count_bits, init=[], depth=2 * levels)
 
+        # Push. The n-th event of a bucket lies at n modulo its depth, so that no subtraction
+        # stands between a count and an address.
         push_bucket = Cat(self.push_level, self.push_buf)
-        push_seen = newest.read_port(domain="comb")
-        push_newest = newest.write_port()
-        push_event = events.write_port()
+        seen, grow = filling.read_port(domain="comb"), filling.write_port()
+        keep, store = counts.write_port(), events.write_port()
+        grown = Signal(cfg.count_bits)
         m.d.comb += [
-            push_seen.addr.eq(push_bucket),
-            self.fill.eq(Mux(used.bit_select(push_bucket, 1), push_seen.data + 1, 0)),
-            push_newest.addr.eq(push_bucket),
-            push_newest.data.eq(self.fill),
-            push_newest.en.eq(self.push),
-            push_event.addr.eq(Cat(self.fill[:index_bits], push_bucket)),
-            push_event.data.eq(Cat(self.push_row, self.push_neg)[:cfg.row_bits + cfg.signed]),
-            push_event.en.eq(self.push),
+            seen.addr.eq(self.push_level), self.fill.eq(seen.data), grown.eq(seen.data + 1),
+            grow.addr.eq(self.push_level), grow.data.eq(Mux(self.move, 0, grown)),
+            grow.en.eq(self.push | self.move),
+            keep.addr.eq(push_bucket), keep.data.eq(seen.data), keep.en.eq(self.move),
+            store.addr.eq(Cat(grown[:cfg.bucket_bits], push_bucket)), store.en.eq(self.push),
+            store.data.eq(Cat(self.push_row, self.push_neg)[:cfg.row_bits + cfg.signed]),
         ]
-        half = 1 << cfg.level_bits
-        for bucket in range(buckets):
-            with m.If(self.push & (push_bucket == bucket)):
-                m.d.sync += used[bucket].eq(1)
-            with m.If(self.forget[bucket // half]):
-                m.d.sync += used[bucket].eq(0)
 
+        # Pop.
         load_bucket = Cat(self.load_level, self.load_buf)
-        load_newest = newest.read_port(domain="comb")
-        pop_event = events.read_port()
+        count, pop = counts.read_port(domain="comb"), events.read_port()
         popped = Signal(cfg.level_bits + 1)       # bucket being popped
-        left = Signal(index_bits)      # events left after the current one
-        busy = Signal()
+        left = Signal(cfg.count_bits)             # its events, the one being read included
         m.d.comb += [
-            load_newest.addr.eq(load_bucket),
-            self.last.eq(~busy | (left == 0)),
-            pop_event.addr.eq(Cat(left, popped)),
-            pop_event.en.eq(busy),
-            self.row.eq(pop_event.data[:cfg.row_bits]),
+            count.addr.eq(load_bucket), self.last.eq(~left[1:].any()),
+            pop.addr.eq(Cat(left[:cfg.bucket_bits], popped)), pop.en.eq(1),
+            self.row.eq(pop.data[:cfg.row_bits]),
         ]
         if cfg.signed:
-            m.d.comb += self.neg.eq(pop_event.data[-1])
-        m.d.sync += [self.valid.eq(busy), left.eq(left - 1)]
-        with m.If(left == 0):
-            m.d.sync += busy.eq(0)
+            m.d.comb += self.neg.eq(pop.data[-1])
+        m.d.sync += [self.valid.eq(~self.last | left[0]), left.eq(left - 1)]
         with m.If(self.load):
-            m.d.sync += [popped.eq(load_bucket), left.eq(load_newest.data),
-                         busy.eq(used.bit_select(load_bucket, 1))]
+            m.d.sync += [popped.eq(load_bucket), left.eq(count.data)]
+        with m.Elif(self.last):
+            m.d.sync += left.eq(0)
         return m

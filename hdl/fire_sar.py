@@ -1,94 +1,104 @@
 """Firing by successive approximation: a pipeline that settles one level bit per stage."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.addsub import AddSub
-from hdl.payloads import level_layout, neuron_layout, settings_layout
+from hdl.payloads import level_layout, settings_layout, sum_layout
 from hdl.select import setting
+from hdl.stages import Stages
 from spinteger.config import Config
+
+
+def sar_latency(cfg: Config) -> int:
+    """Cycles from a sum to its level."""
+    return cfg.out_level_bits + 5
 
 
 class SarFire(wiring.Component):
     """level = #{m in 1..M: 2^(f+1) |V| >= (2m-1) theta}, most significant bit first.
 
     Comparing with the threshold of level c is the sign of d = 2^(f+1)|V| + theta - 2 c theta.
-    The first stage tries the middle level; each next one moves c half as far, up when the
-    neuron fired and down when not, so a stage is one add-subtract and no threshold is ever
-    multiplied. Levels past M come out as all ones and are clamped, to L when the run wants
-    spikes only.
+    The first stage makes |V| and adds theta in one carry chain; the second tries the middle level
+    and looks beyond the largest; each next one moves c half as far, up when the neuron fired and
+    down when not. So a stage is one add-subtract and no threshold is ever multiplied. |d| halves
+    with c: all add-subtracts are one bit wider than theta, and what they shift in are theta's own
+    low bits.
 
-    Latency bits of M + 3 cycles (19 with E = 9), one neuron per cycle.
+    Levels past 2^bits - 1 come out as that; M is `Recode`'s business, but L this one's when the
+    run wants spikes only. The sum without a magnitude, -2^(bits-1), counts as 0.
+
+    Latency `sar_latency`: bits of M + 5 (21 with E = 9). One neuron per cycle, no stall.
     """
 
     def __init__(self, cfg: Config):
         self.cfg = cfg
         super().__init__({
-            "neuron": In(stream.Signature(neuron_layout(cfg))),    #: |V| and threshold
+            "sum": In(sum_layout(cfg)),         #: V and threshold
             "settings": In(data.ArrayLayout(settings_layout(cfg), 2)),    #: of runs 0 and 1
-            "fired": Out(stream.Signature(level_layout(cfg))),     #: its level
+            "fired": Out(level_layout(cfg)),    #: its level
         })
 
     def elaborate(self, platform):
         m = Module()
-        cfg = self.cfg
-        bits = cfg.out_level_bits
-        en = Signal()
-        m.d.comb += [en.eq(~self.fired.valid | self.fired.ready), self.neuron.ready.eq(en)]
+        cfg, stages = self.cfg, Stages(m)
+        bits, low = cfg.out_level_bits, cfg.frac_bits + 1
+        latency = sar_latency(cfg)
+        neg = stages.trail("neg", self.sum.v[-1], latency)
+        run = stages.trail("run", self.sum.run, latency)
 
-        # Two's complement room for 2^(f+1)|V| + theta above zero and 2^bits theta below.
-        d_bits = max(cfg.acc_bits - 1 + cfg.frac_bits + 1, cfg.theta_bits + bits) + 2
-        here, valid = self.neuron.payload, self.neuron.valid
-        d = Signal(signed(d_bits), name="d_in")
-        m.d.comb += d.eq(here.mag << (cfg.frac_bits + 1))
-        info_layout = data.StructLayout({"theta": cfg.theta_bits, "neg": 1, "last": 1, "end": 1,
-                                         "run": 1})
-        info = Signal(info_layout, name="info_in")
-        m.d.comb += [info[name].eq(here[name]) for name, _ in info_layout]
+        # d of level 0: theta's low bits, and |V| + the rest of it.
+        theta = stages.later("theta_in", self.sum.theta)
+        v = stages.gated("v_in", self.sum.v, ~self.sum.lowest)
+        high = theta[low:]
+        m.submodules.start = start = AddSub(
+            unsigned(max(1, len(high))), signed(cfg.acc_bits),
+            max(cfg.acc_bits + 1, len(high) + 2))
+        m.d.comb += [start.a.eq(high), start.b.eq(v), start.sub.eq(v[-1])]
+        d = Cat(theta[:low], stages.later("d_start", start.y))
+        theta = stages.later("theta_start", theta)
+        d = Cat(theta[:low], d[low:])           # the same bits: one register
+
+        # The first trial: 2^(bits-1). A one above theta makes the top bit of each difference, the
+        # sign, say `fires`. Where even 2^bits is reached, zero is tried on a theta of zero from
+        # here on: every level fires.
+        width = cfg.theta_bits + 1
+        inside = d[bits + 1:] < theta
+        trial = Signal(width)
+        m.d.comb += trial.eq(d[bits:] - Cat(theta, 1))
+        trial = stages.gated("trial", trial, inside, otherwise=1 << width - 1)
+        rest = stages.gated("rest", d[low:bits], inside) if bits > low else None
+        theta = stages.gated("theta", theta, inside)
+
         level = []
-        for stage in range(bits + 2):
-            d_next = Signal(signed(d_bits), name=f"d_{stage}")
-            info_next = Signal(info_layout, name=f"info_{stage}")
-            valid_next = Signal(name=f"valid_{stage}")
-            level_next = [Signal(name=f"level_{stage}_{n}") for n in range(max(0, stage - 1))]
-            if stage == 0:
-                with m.If(en):
-                    m.d.sync += d_next.eq(d + info.theta)
-            else:
-                # Stage 1 tries 2^(bits-1); from then on the last trial's sign is a level bit.
-                shift = bits if stage == 1 else bits - stage + 1
-                up = 1 if stage == 1 else ~d[-1]
-                if stage < bits + 1:
-                    m.submodules[f"move_{stage}"] = move = AddSub(
-                        signed(d_bits - shift), unsigned(cfg.theta_bits), d_bits - shift)
-                    m.d.comb += [move.a.eq(d[shift:].as_signed()), move.b.eq(info.theta),
-                                 move.sub.eq(up)]
-                    with m.If(en):
-                        m.d.sync += d_next.eq(Cat(d[:shift], move.y).as_signed())
-                if stage > 1:
-                    with m.If(en):
-                        m.d.sync += Cat(level_next).eq(Cat(up, *level))
-            with m.If(en):
-                m.d.sync += [info_next.eq(info), valid_next.eq(valid)]
-            d, info, valid, level = d_next, info_next, valid_next, level_next
+        for stage in range(1, bits):
+            # The low bits of d that have not been shifted in: theta's, and further up d's.
+            bit = bits - stage
+            shifted_in = theta[bit] if bit < low else rest[bit - low]
+            m.submodules[f"move_{stage}"] = move = AddSub(
+                unsigned(width), unsigned(width), width)
+            m.d.comb += [move.a.eq(Cat(shifted_in, trial)), move.b.eq(Cat(theta, 1)),
+                         move.sub.eq(trial[-1])]
+            level = [trial[-1], *level]
+            trial = stages.later(f"trial_{stage}", move.y)
+            if bits > low:
+                rest = stages.later(f"rest_{stage}", rest)
+            theta = stages.later(f"theta_{stage}", theta)
+            level = list(stages.later(f"level_{stage}", Cat(level)))
+        level = stages.later("level", Cat(trial[-1], *level))
 
-        self._clamp(m, en, info, valid, Cat(level))
+        # Above L, and no salient outputs: L. Up to the silence level, or negative if unsigned: 0.
+        salient = level[cfg.level_bits:].any()
+        only = setting(self.settings, run[-3], "spikes_only")
+        level = stages.gated("limited", level, ~(salient & only), otherwise=cfg.window)
+        salient = stages.later("salient", salient & ~only)
+        silence = setting(self.settings, run[-2], "silence")
+        unsigned_ = setting(self.settings, run[-2], "unsigned")
+        quiet = Mux(salient, 0, level[:cfg.level_bits] <= silence) | (unsigned_ & neg[-2])
+        m.d.comb += [
+            self.fired.level.eq(stages.gated("fired_level", level, ~quiet)),
+            self.fired.salient.eq(stages.later("fired_salient", salient & ~quiet)),
+            self.fired.neg.eq(neg[-1]),
+        ]
         return m
-
-    def _clamp(self, m, en, info, valid, level):
-        """At most M, nothing up to the silence level, nothing negative if unsigned."""
-        cfg = self.cfg
-        limit = Mux(setting(self.settings, info.run, "spikes_only"), cfg.window, cfg.level_max)
-        silence = setting(self.settings, info.run, "silence")
-        unsigned = setting(self.settings, info.run, "unsigned")
-        clamped = Signal(cfg.out_level_bits)
-        m.d.comb += clamped.eq(Mux(level > limit, limit, level))
-        out = self.fired.payload
-        with m.If(en):
-            m.d.sync += [
-                self.fired.valid.eq(valid), out.neg.eq(info.neg), out.last.eq(info.last),
-                out.end.eq(info.end), out.run.eq(info.run), out.level.eq(clamped),
-            ]
-            with m.If((clamped <= silence) | (unsigned & info.neg)):
-                m.d.sync += out.level.eq(0)

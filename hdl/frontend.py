@@ -1,14 +1,15 @@
 """Front end: from beats on the data input to the array's streams, and from its words to beats."""
 
-from amaranth.hdl import Module
+from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from hdl.dispatcher import Dispatcher
+from hdl.load_layout import map_step, placed
 from hdl.loader import Loader
 from hdl.output import Output
-from hdl.packets import PacketReader, input_layout, output_layout
+from hdl.packets import NUMBER_BITS, PacketReader, input_layout, output_layout
 from hdl.payloads import act_layout, out_layout, run_layout, thr_layout, wgt_layout
 from hdl.registers import error_layout, fence_layout
 from spinteger.config import Config
@@ -43,13 +44,13 @@ class Frontend(wiring.Component):
             "full": In(2),                    #: ... buffer 0, 1 overflowed, until it is opened
             "error": Out(error_layout()),   #: an error
             "fence": Out(fence_layout()),    #: a fence's word has left
-            "packets": Out(32),               #: packets taken since reset
+            "packets": Out(NUMBER_BITS),      #: packets taken since reset
             "waiting": Out(8),                #: ... and not finished
             "busy": Out(1),                   #: there are any, or encoding, or words to send
             "loading_weights": Out(1),        #: weights, thresholds or scales load, or wait to
             "loading_acts": Out(1),           #: tokens load, or wait to
             "rows_loaded": Out(range(cfg.wgt_beat_rows + 1)),    #: weight rows that came
-            "rows_skipped": Out(range(33)),   #: weight rows that a sparse load left out
+            "rows_skipped": Out(range(map_step(cfg) + 1)),    #: ... that a sparse load left out
         })
 
     def elaborate(self, platform):
@@ -59,8 +60,18 @@ class Frontend(wiring.Component):
         m.submodules.dispatcher = dispatcher = Dispatcher(cfg)
         m.submodules.loader = loader = Loader(cfg)
         m.submodules.output = output = Output(cfg)
-        run_bits = len(self.run.payload.as_value())
-        m.submodules.run_queue = runs = SyncFIFOBuffered(width=run_bits, depth=RUN_QUEUE)
+
+        # Runs queue up without what follows from their slot.
+        slot = Signal(cfg.slot_bits)
+        asked, run = Cat(dispatcher.load.slot, _kept(dispatcher.run.payload)), self.run.payload
+        m.submodules.run_queue = runs = SyncFIFOBuffered(width=len(asked), depth=RUN_QUEUE)
+        m.d.comb += [
+            runs.w_data.eq(asked), runs.w_en.eq(dispatcher.run.valid),
+            dispatcher.run.ready.eq(runs.w_rdy), Cat(slot, _kept(run)).eq(runs.r_data),
+            run.base.eq(placed(cfg.slot_rows, slot, Const(0, cfg.addr_bits))),
+            run.fire.index.eq(placed(cfg.tiles, slot, Const(0, len(run.fire.index)))),
+            self.run.valid.eq(runs.r_rdy), runs.r_en.eq(self.run.ready),
+        ]
 
         wiring.connect(m, wiring.flipped(self.input), reader.input)
         wiring.connect(m, reader.head, dispatcher.head)
@@ -73,20 +84,23 @@ class Frontend(wiring.Component):
         m.d.comb += [
             dispatcher.body.eq(reader.body), reader.drop.eq(dispatcher.drop),
             loader.load.eq(dispatcher.load), loader.start.eq(dispatcher.start),
-            loader.empty.eq(dispatcher.empty), dispatcher.loaded.eq(loader.done),
-            dispatcher.load_error.eq(loader.error),
-            runs.w_data.eq(dispatcher.run.payload), runs.w_en.eq(dispatcher.run.valid),
-            dispatcher.run.ready.eq(runs.w_rdy), self.run.payload.eq(runs.r_data),
-            self.run.valid.eq(runs.r_rdy), runs.r_en.eq(self.run.ready),
+            loader.empty.eq(dispatcher.empty),
             self.open.eq(dispatcher.open), dispatcher.run_done.eq(self.run_done),
             dispatcher.run_dropped.eq(self.run_dropped),
             dispatcher.run_overflow.eq(self.run_overflow),
             dispatcher.encoding.eq(self.encoding), dispatcher.full.eq(self.full),
             self.error.eq(dispatcher.error), self.fence.eq(output.passed),
             self.packets.eq(reader.packets), self.waiting.eq(dispatcher.waiting),
-            self.busy.eq(dispatcher.busy | output.busy),
             self.loading_weights.eq(dispatcher.loading_weights),
             self.loading_acts.eq(dispatcher.loading_acts),
             self.rows_loaded.eq(loader.rows_loaded), self.rows_skipped.eq(loader.rows_skipped),
         ]
+        m.d.sync += [dispatcher.loaded.eq(loader.done), dispatcher.load_error.eq(loader.error),
+                     self.busy.eq(dispatcher.busy | output.busy)]
         return m
+
+
+def _kept(run):
+    """A run but for its place in the memories."""
+    return Cat(*(run[name] for name, _ in run.shape() if name not in ("base", "fire")),
+               *(run.fire[name] for name, _ in run.fire.shape() if name != "index"))

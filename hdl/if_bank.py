@@ -1,38 +1,46 @@
 """IF bank: drains a tile's finished sums and fires them, to the host or as the next inputs."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.accumulate import Accumulate
 from hdl.emitter import Emitter
-from hdl.fire_sar import SarFire
-from hdl.fire_staircase import StaircaseFire
-from hdl.gather import Gather, can_chain
+from hdl.fire_sar import SarFire, sar_latency
 from hdl.payloads import (
-    OutKind,
     act_layout,
-    neuron_layout,
+    entry_layout,
+    fired_layout,
     out_layout,
     psum_layout,
     settings_layout,
+    sum_layout,
     thr_layout,
 )
+from hdl.recode import Recode, recode_latency
 from hdl.select import setting
+from hdl.stages import Stages
+from hdl.staircase_emitter import StaircaseEmitter
+from hdl.tile_queue import TileQueue
 from spinteger.config import Config
+
+
+def fire_latency(cfg: Config) -> int:
+    """Cycles from a column's sum to where it waits to leave, if it is not raw."""
+    return sar_latency(cfg) + recode_latency(cfg) if cfg.fire == "sar" else 0
 
 
 class IfBank(wiring.Component):
     """Integrate-and-fire neurons of all columns, with the thresholds and scales of all tiles.
 
-    Takes V column by column (`Accumulate`). Fired sums go through the firing order of the
-    configuration; raw tiles leave as C RAW words and END; sums that are not complete are kept
-    and bring no word. Words go to the host, to the chained buffer (`Gather`), or to both. A
-    tile's words are never mixed with another's, and runs end in order.
+    Takes V column by column (`Accumulate`). With `sar`, every column goes through a pipeline that
+    fires it (`SarFire`, `Recode`) and waits in a queue until it is sent on (`Emitter`); nothing
+    before that queue ever stalls. Raw sums pass the firing pipeline by, and wait until it is
+    empty. With `staircase`, sums wait in the queue and fire behind it (`StaircaseEmitter`). Words
+    go to the host, codes to the chained buffer, or both. Tiles are never mixed, runs end in order.
 
-    Takes a tile in C cycles if it is raw or kept, one more for END if raw, or to fire by `sar`.
-    Latency to the first word: `Accumulate`'s if raw; that, 1 and the firing order's for a
-    salient integer.
+    Takes a tile in C cycles, one more if it is raw, for END. Latency to the first word:
+    `drain_latency`, `fire_latency` unless raw, 3 for the queue, and 1.
     """
 
     def __init__(self, cfg: Config):
@@ -52,110 +60,75 @@ class IfBank(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         cfg = self.cfg
+        sar = cfg.fire == "sar"
         m.submodules.accumulate = accumulate = Accumulate(cfg)
+        m.submodules.queue = queue = TileQueue(cfg, entry_layout(cfg) if sar else sum_layout(cfg))
+        m.submodules.emitter = emitter = (Emitter if sar else StaircaseEmitter)(cfg)
         wiring.connect(m, wiring.flipped(self.psum), accumulate.psum)
         wiring.connect(m, wiring.flipped(self.thr), accumulate.thr)
-        m.d.comb += accumulate.settings.eq(self.settings)
-        total, total_valid = accumulate.sum.payload, accumulate.sum.valid
-
-        # The next column fires, or is kept, or brings a word itself: RAW, or its run's end.
-        raw = setting(self.settings, total.run, "raw")
-        kept = ~setting(self.settings, total.run, "acc_last")
-        raw_end = Signal()                  # a raw tile's END is due
-        fires, brings, own = Signal(), Signal(), Signal()
-        in_fire = Signal(range(cfg.out_level_bits + 8))    # fired tiles not yet ended
         m.d.comb += [
-            fires.eq(total_valid & ~raw_end & ~total.drop & ~kept & ~raw),
-            brings.eq(total_valid & ~raw_end & Mux(kept | total.drop, total.end, raw)),
-            own.eq((brings | raw_end) & (in_fire == 0)),   # ... after the tiles before it
+            accumulate.settings.eq(self.settings),
+            queue.done.eq(emitter.done), queue.enter.eq(accumulate.enter),
+            queue.enter_tile.eq(accumulate.tile),
         ]
-        fired, fired_run, enter = self._fire(m, total, fires)
+        if sar:
+            self._fire(m, accumulate, queue)
+        else:
+            here = accumulate.sum
+            m.d.comb += [
+                accumulate.room.eq(queue.room), queue.push_entry.eq(here),
+                queue.push.eq(accumulate.sum_valid & setting(self.settings, here.run, "acc_last")),
+            ]
 
-        # Words, one at a time, fired or own. A kept run's END is nobody's, but ends the run.
-        word = Signal(out_layout(cfg))
-        valid, run, taken = Signal(), Signal(), Signal()
-        raw_last, raw_run_end, raw_run = Signal(), Signal(), Signal()
-        m.d.comb += accumulate.sum.ready.eq(
-            ~raw_end & Mux(fires, enter, ~brings | (own & taken)))
-        with m.If(~own):
-            m.d.comb += [word.eq(fired.payload), run.eq(fired_run), valid.eq(fired.valid),
-                         fired.ready.eq(taken)]
-        with m.Elif(raw_end):
-            m.d.comb += [valid.eq(1), run.eq(raw_run), word.kind.eq(OutKind.END),
-                         word.last.eq(raw_last), word.run_end.eq(raw_run_end)]
-            with m.If(taken):
-                m.d.sync += raw_end.eq(0)
-        with m.Elif(kept | total.drop):
-            m.d.comb += [valid.eq(1), run.eq(total.run), word.kind.eq(OutKind.END),
-                         word.last.eq(1), word.run_end.eq(1)]
-        with m.Else():
-            m.d.comb += [valid.eq(1), run.eq(total.run), word.kind.eq(OutKind.RAW),
-                         word.column.eq(total.column), word.data.eq(total.v)]
-            with m.If(taken & total.tile_end):
-                m.d.sync += [raw_end.eq(1), raw_last.eq(total.last), raw_run_end.eq(total.end),
-                             raw_run.eq(total.run)]
-        self._deliver(m, word, valid, run, own & brings & total.drop, taken)
-
-        leave, done = Signal(), Signal()
+        wiring.connect(m, queue.tile, emitter.tile)
+        wiring.connect(m, queue.entry, emitter.entry)
+        wiring.connect(m, emitter.out, wiring.flipped(self.out))
+        wiring.connect(m, emitter.act, wiring.flipped(self.act))
         m.d.comb += [
-            leave.eq(valid & taken & (word.kind == OutKind.END)),
-            done.eq(leave & word.run_end),
-            self.run_done.eq(done), self.run_dropped.eq(done & own & brings & total.drop),
-            self.idle.eq(accumulate.empty & ~self.psum.valid & ~raw_end & (in_fire == 0)),
+            emitter.settings.eq(self.settings), emitter.stored.eq(accumulate.stored),
+            self.run_done.eq(emitter.run_done),
+            self.run_dropped.eq(emitter.run_dropped),
+            self.idle.eq(~self.psum.valid & queue.empty & emitter.empty),
         ]
-        m.d.sync += in_fire.eq(in_fire + (enter & total.tile_end) - (leave & ~own))
         if cfg.scale_bits or cfg.acc_depth:
             wrapped = Signal(2)             # a sum of run 0, 1 did
-            wraps = total_valid & total.overflow
-            m.d.comb += self.run_overflow.eq(
-                done & (wrapped.bit_select(run, 1) | (own & brings & total.overflow)))
-            with m.If(wraps):
-                m.d.sync += wrapped.bit_select(total.run, 1).eq(1)
-            with m.If(done):
-                m.d.sync += wrapped.bit_select(run, 1).eq(0)
+            m.d.sync += wrapped.eq(wrapped | accumulate.wrapped)
+            m.d.comb += self.run_overflow.eq(self.run_done & wrapped.bit_select(emitter.run, 1))
+            with m.If(self.run_done):
+                m.d.sync += wrapped.bit_select(emitter.run, 1).eq(0)
         return m
 
-    def _fire(self, m, total, fires):
-        """The firing order: its words, the run they belong to, and (the sum is taken)."""
-        cfg = self.cfg
-        if cfg.fire == "sar":
-            m.submodules.fire = fire = SarFire(cfg)
-            m.submodules.emitter = words = Emitter(cfg)
-            wiring.connect(m, fire.fired, words.fired)
-        else:
-            m.submodules.fire = fire = words = StaircaseFire(cfg)
-        enter = Signal()
-        neuron = Signal(neuron_layout(cfg))
-        neuron_valid = Signal()
-        free = ~neuron_valid | fire.neuron.ready
-        m.d.comb += [fire.settings.eq(self.settings), fire.neuron.valid.eq(neuron_valid),
-                     fire.neuron.payload.eq(neuron), enter.eq(fires & free)]
-        with m.If(free):
-            m.d.sync += [
-                neuron_valid.eq(enter), neuron.mag.eq(abs(total.v)), neuron.neg.eq(total.v < 0),
-                neuron.theta.eq(total.theta), neuron.last.eq(total.last),
-                neuron.end.eq(total.end), neuron.run.eq(total.run),
-            ]
-        return words.out, words.run, enter
-
-    def _deliver(self, m, word, valid, run, drop, taken):
-        """Each word to the host, to the chained buffer, or to both, each at its own pace."""
-        to_host = setting(self.settings, run, "host")
-        has = Signal(2)                     # host, chain have the word that waits for the other
-        ok = Signal(2)
-        m.d.comb += [self.out.payload.eq(word), self.out.valid.eq(valid & to_host & ~has[0]),
-                     ok[0].eq(~to_host | has[0] | self.out.ready), taken.eq(ok.all())]
-        if not can_chain(self.cfg):
-            m.d.comb += ok[1].eq(1)
-            return
-        to_chain = setting(self.settings, run, "chain")
-        m.submodules.gather = gather = Gather(self.cfg)
+    def _fire(self, m, accumulate, queue):
+        """The firing pipeline, and around it."""
+        cfg, stages = self.cfg, Stages(m)
+        latency, fired = fire_latency(cfg), Signal(fired_layout(cfg))
+        m.submodules.fire = fire = SarFire(cfg)
+        m.submodules.recode = recode = Recode(cfg, pipelined=True)
+        here = accumulate.sum
+        raw = setting(self.settings, here.run, "raw")
+        sums = accumulate.sum_valid & setting(self.settings, here.run, "acc_last")
+        valid = stages.later("fired_valid", sums & ~raw, latency, reset=True)
+        salient = stages.later("salient", fire.fired.salient, recode_latency(cfg))
+        spike = Mux(fire.fired.salient, 0, fire.fired.level[:cfg.level_bits])
         m.d.comb += [
-            gather.words.payload.eq(word), gather.words.valid.eq(valid & to_chain & ~has[1]),
-            ok[1].eq(~to_chain | has[1] | gather.words.ready), gather.fail.eq(drop),
-            gather.buf.eq(setting(self.settings, run, "chain_buf")),
-            gather.complete.eq(setting(self.settings, run, "chain_last")),
+            fire.settings.eq(self.settings), fire.sum.eq(here),
+            recode.level.eq(fire.fired.level), recode.neg.eq(fire.fired.neg),
+            fired.code.q.eq(recode.q),
+            fired.level.eq(stages.later("level", spike, recode_latency(cfg))),
+            fired.neg.eq(stages.later("neg", fire.fired.neg & ~fire.fired.salient,
+                                      recode_latency(cfg))),
+            queue.push.eq(valid | (sums & raw)),
+            queue.push_entry.salient.eq(salient),
+            queue.push_entry.data.eq(Mux(valid, Value.cast(fired), here.v)),
         ]
-        wiring.connect(m, gather.act, wiring.flipped(self.act))
-        with m.If(valid):
-            m.d.sync += has.eq(Mux(taken, 0, ok))
+        if cfg.exp_bits:
+            m.d.comb += fired.code.e.eq(recode.e)
+
+        # A raw tile enters when all columns before it are out of the firing pipeline.
+        inside = Signal(range(latency + 1))
+        passes = setting(self.settings, self.psum.payload.fire.run, "raw")
+        with m.If(accumulate.column & ~passes):
+            m.d.sync += inside.eq(latency)
+        with m.Elif(inside != 0):
+            m.d.sync += inside.eq(inside - 1)
+        m.d.comb += accumulate.room.eq(queue.room & (~passes | (inside == 0)))

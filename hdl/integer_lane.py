@@ -1,23 +1,27 @@
 """Integer lane: multiplies a salient input with its weight row. The only multipliers we have."""
 
+from functools import reduce
+from operator import or_
+
 from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from hdl.lane import READ_LATENCY
 from hdl.payloads import row_layout, salient_layout
-from hdl.select import pick
 from spinteger.config import Config
 
-#: Cycles from a salient entry at the lane's input to its products at the output.
-INTEGER_LATENCY = 4
+#: Enabled cycles from a salient entry at the lane's input to its products at the output.
+INTEGER_LATENCY = READ_LATENCY + 3
 
 
 class IntegerLane(wiring.Component):
     """w * q * 2^e for all columns at once, one salient input per cycle.
 
     The exponent is applied to q before the multipliers, so one shifter serves all columns.
-    Latency `INTEGER_LATENCY` (4) enabled cycles: address and shift, bank, select, multiply.
-    Serves `group` banks through their second port.
+    Latency `INTEGER_LATENCY` (6) enabled cycles: address and shift, bank (`READ_LATENCY`),
+    the multipliers' input and output registers. Serves `group` banks through their second port:
+    those that are not read put out zeros, so one OR selects, and no entry means zero products.
     """
 
     def __init__(self, cfg: Config):
@@ -28,9 +32,10 @@ class IntegerLane(wiring.Component):
             "valid": In(1),                           #: an entry; else products are zero
             "entry": In(salient_layout(cfg)),         #: salient input {q, e, row, bank}
             "base": In(cfg.addr_bits),                #: first bank row of its tile
-            "read": Out(cfg.group),                   #: read this bank now
+            "read": Out(cfg.group),                   #: read this bank now, if enabled
             "addr": Out(cfg.addr_bits),               #: ... at this address
-            "rows": In(data.ArrayLayout(row_layout(cfg), cfg.group)),    #: one cycle later
+            #: rows read, `READ_LATENCY` enabled cycles later; zeros from other banks
+            "rows": In(data.ArrayLayout(row_layout(cfg), cfg.group)),
             "prod": Out(data.ArrayLayout(signed(cfg.wgt_bits + x_bits), cfg.cols)),
         })
 
@@ -38,26 +43,22 @@ class IntegerLane(wiring.Component):
         m = Module()
         cfg = self.cfg
         x_shape = signed(cfg.sal_bits + cfg.exp_max)
-        x = [Signal(x_shape, name=f"x_{stage}") for stage in range(3)]
-        bank = [Signal(range(max(2, cfg.group)), name=f"bank_{stage}") for stage in range(2)]
-        valid = [Signal(name=f"valid_{stage}") for stage in range(3)]
-        row = Signal(row_layout(cfg))
-
+        addr = Signal(cfg.addr_bits, reset_less=True)
+        x = [Signal(x_shape, name=f"x_{stage}", reset_less=True)
+             for stage in range(READ_LATENCY + 2)]
+        row = Signal(row_layout(cfg), reset_less=True)
+        prod = Signal(self.prod.shape(), reset_less=True)
+        lane = self.entry.lane if cfg.group > 1 else 0
+        rows = [self.rows[index].as_value() for index in range(cfg.group)]
+        m.d.comb += [self.addr.eq(addr), self.prod.eq(prod)]
         with m.If(self.en):
             m.d.sync += [
-                self.addr.eq(self.base + self.entry.row),
+                addr.eq(self.base + self.entry.row),
                 x[0].eq(self.entry.q << self.entry.e if cfg.exp_bits else self.entry.q),
-                bank[0].eq(self.entry.lane if cfg.group > 1 else 0),
-                valid[0].eq(self.valid),
-                x[1].eq(x[0]), bank[1].eq(bank[0]), valid[1].eq(valid[0]),
-                x[2].eq(x[1]), valid[2].eq(valid[1]),
+                *(later.eq(sooner) for sooner, later in zip(x, x[1:], strict=False)),
+                row.eq(reduce(or_, rows)),
+                *(prod[col].eq(row[col] * x[-1]) for col in range(cfg.cols)),
+                *(self.read[index].eq(self.valid & (lane == index))
+                  for index in range(cfg.group)),
             ]
-            rows = [self.rows[index].as_value() for index in range(cfg.group)]
-            m.d.sync += row.eq(pick(rows, bank[1]))
-            for col in range(cfg.cols):
-                m.d.sync += self.prod[col].eq(row[col] * x[2])
-        with m.If(self.en & ~valid[2]):
-            m.d.sync += self.prod.eq(0)
-        for index in range(cfg.group):
-            m.d.comb += self.read[index].eq(self.en & valid[0] & (bank[0] == index))
         return m

@@ -9,6 +9,9 @@ from hdl.integer_lane import INTEGER_LATENCY, IntegerLane
 from hdl.payloads import prod_layout, row_layout, salient_layout, visit_layout
 from spinteger.config import Config
 
+#: Enabled cycles from a list place to the entries there (`SalientList`).
+LIST_LATENCY = 2
+
 
 def sum_stages(cfg: Config) -> int:
     """Pipeline stages of the sum over the integer lanes; at least the output register."""
@@ -21,20 +24,24 @@ class IntegerUnit(wiring.Component):
     For every visit (a tile of a token) it reads the token's lists once and sends the sums as a
     stream, one word per cycle, `last` on the tile's final word (a zero word when it has no
     salient input). Runs ahead of the spike lanes as far as back-pressure lets it. Latency from
-    list place to word: `INTEGER_LATENCY` + 1 + `sum_stages` cycles.
+    list place to word: `LIST_LATENCY` + `INTEGER_LATENCY` + `sum_stages` cycles.
     """
 
     def __init__(self, cfg: Config):
         self.cfg = cfg
         super().__init__({
             "visit": In(stream.Signature(visit_layout(cfg))),       #: a tile of a token
+            "buf": In(1),                                           #: ... of this buffer
             "place": Out(cfg.list_bits),                            #: list entry to read
-            "place_en": Out(1),                                     #: read it
-            "entry": In(data.ArrayLayout(salient_layout(cfg), cfg.int_lanes)),  #: 1 cycle later
+            "place_buf": Out(1),                                    #: ... of this buffer
+            "place_read": Out(1),                                   #: read it, if enabled
+            "en": Out(1),                  #: pipeline enable, of lists and banks too
+            #: the entries, `LIST_LATENCY` enabled cycles later
+            "entry": In(data.ArrayLayout(salient_layout(cfg), cfg.int_lanes)),
             "read": Out(data.ArrayLayout(cfg.group, cfg.int_lanes)),    #: banks to read now
             "addr": Out(data.ArrayLayout(cfg.addr_bits, cfg.int_lanes)),    #: ... and where
             "rows": In(data.ArrayLayout(row_layout(cfg),
-                                        cfg.int_lanes * cfg.group)),    #: 1 cycle later
+                                        cfg.int_lanes * cfg.group)),    #: see IntegerLane
             "prod": Out(stream.Signature(prod_layout(cfg))),        #: product sums
             "entries": Out(cfg.int_lanes.bit_length()),             #: list entries read now
         })
@@ -42,32 +49,41 @@ class IntegerUnit(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         cfg = self.cfg
-        en = Signal()
+        en = self.en
         m.d.comb += en.eq(~self.prod.valid | self.prod.ready)
 
-        # Walk: index over the longest list.
-        token = self.visit.payload.token
+        # Walk: index over the longest list. The next visit is worked out meanwhile.
+        busy = Signal()
+        visit = Signal(self.visit.payload.shape())
+        token = visit.token
         index = Signal(cfg.list_worst.bit_length())
         tile_end = Signal()
-        inside = Cat(self.visit.valid & (index < count) for count in token.count)
+        inside = Cat(busy & (index < count) for count in token.count)
+        with m.If(self.visit.ready):
+            m.d.sync += [busy.eq(self.visit.valid), visit.eq(self.visit.payload),
+                         self.place_buf.eq(self.buf)]
         m.d.comb += [
             tile_end.eq(Cat(index + 1 < count for count in token.count) == 0),
             self.place.eq(token.list_start + index),
-            self.place_en.eq(en & self.visit.valid),
-            self.visit.ready.eq(en & tile_end),
+            self.place_read.eq(busy), self.visit.ready.eq(en & (~busy | tile_end)),
             self.entries.eq(sum((bit & en for bit in inside[1:]), inside[0] & en)),
         ]
-        depth = INTEGER_LATENCY + sum_stages(cfg)
+        depth = LIST_LATENCY - 1 + INTEGER_LATENCY + sum_stages(cfg)
         valid = Signal(depth)      # of the words in the pipeline
         last = Signal(depth)
-        lane_base = Signal(cfg.addr_bits)
-        lane_valid = Signal(cfg.int_lanes)
+        base = [Signal(cfg.addr_bits, name=f"base_{stage}", reset_less=True)
+                for stage in range(LIST_LATENCY)]
+        entry_valid = [Signal(cfg.int_lanes, name=f"entry_valid_{stage}")
+                       for stage in range(LIST_LATENCY)]
         with m.If(en):
             m.d.sync += [
-                valid.eq(Cat(self.visit.valid, valid)), last.eq(Cat(tile_end, last)),
-                lane_base.eq(self.visit.payload.base), lane_valid.eq(inside),
+                valid.eq(Cat(busy, valid)), last.eq(Cat(tile_end, last)),
+                *(later.eq(sooner) for sooner, later in zip(
+                    [visit.base, *base], base, strict=False)),
+                *(later.eq(sooner) for sooner, later in zip(
+                    [inside, *entry_valid], entry_valid, strict=False)),
             ]
-            with m.If(self.visit.valid):
+            with m.If(busy):
                 m.d.sync += index.eq(index + 1)
                 with m.If(tile_end):
                     m.d.sync += index.eq(0)
@@ -78,7 +94,7 @@ class IntegerUnit(wiring.Component):
             m.submodules[f"integer_lane_{number}"] = lane = IntegerLane(cfg)
             first = number * cfg.group
             m.d.comb += [
-                lane.en.eq(en), lane.valid.eq(lane_valid[number]), lane.base.eq(lane_base),
+                lane.en.eq(en), lane.valid.eq(entry_valid[-1][number]), lane.base.eq(base[-1]),
                 lane.entry.eq(self.entry[number]),
                 self.read[number].eq(lane.read),
                 self.addr[number].eq(lane.addr),
@@ -102,7 +118,7 @@ class IntegerUnit(wiring.Component):
         for number in range(0, len(terms), 2):
             pair = terms[number:number + 2]
             value = pair[0] + pair[1] if len(pair) == 2 else pair[0]
-            total = Signal(value.shape(), name=f"{name}_{number // 2}")
+            total = Signal(value.shape(), name=f"{name}_{number // 2}", reset_less=True)
             with m.If(en):
                 m.d.sync += total.eq(value)
             sums.append(total)

@@ -28,7 +28,7 @@ class Machine(wiring.Component):
             "reg_addr": In(isa.REGISTER_ADDR_BITS),    #: register, byte address
             "reg_write": In(1),                        #: write it
             "reg_wdata": In(32),                       #: ... this
-            "reg_rdata": Out(32),                      #: its value, one cycle later
+            "reg_rdata": Out(32),                      #: its value, two cycles later
             "irq": Out(1),                             #: interrupt, until cleared
         })
 
@@ -56,8 +56,8 @@ class Machine(wiring.Component):
             counters.rows_loaded.eq(frontend.rows_loaded),
             counters.rows_skipped.eq(frontend.rows_skipped),
             counters.clear.eq(registers.clear_counters), counters.latch.eq(registers.latch),
-
-            counters.index.eq(registers.counter_index), registers.counter.eq(counters.value),
+            counters.addr.eq(registers.counter_addr), registers.counter.eq(counters.value),
+            registers.copying.eq(counters.copying),
             registers.error.eq(frontend.error),
             registers.packets.eq(frontend.packets), registers.fence.eq(frontend.fence),
             registers.busy.eq(frontend.busy), registers.waiting.eq(frontend.waiting),

@@ -1,6 +1,6 @@
 """Products without a multiplier: by a constant, or one bit per cycle."""
 
-from amaranth.hdl import Const, Module, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -33,13 +33,13 @@ class Multiplier(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         left = Signal(range(len(self.b) + 1))
-        bits = Signal.like(self.b)             # still to be multiplied by, highest first
-        m.d.comb += self.busy.eq(left != 0)
+        # The product's upper part grows while `b` leaves below it, lowest bit first.
+        upper = Signal(len(self.a))
+        lower = Signal(len(self.b))
+        m.d.comb += [self.busy.eq(left != 0), self.product.eq(Cat(lower, upper))]
         with m.If(self.busy):
-            m.d.sync += [
-                left.eq(left - 1), bits.eq(bits << 1),
-                self.product.eq((self.product << 1) + (self.a & bits[-1].replicate(len(self.a)))),
-            ]
+            m.d.sync += [left.eq(left - 1), Cat(lower, upper).eq(
+                Cat(lower[1:], upper + (self.a & lower[0].replicate(len(self.a)))))]
         with m.If(self.start):
-            m.d.sync += [left.eq(len(self.b)), bits.eq(self.b), self.product.eq(0)]
+            m.d.sync += [left.eq(len(self.b)), lower.eq(self.b), upper.eq(0)]
         return m

@@ -36,7 +36,7 @@ class Output(wiring.Component):
         beats = -(-len(word.as_value()) // cfg.bus_bits)
         beat = Signal(range(beats))
         is_fence = Signal()
-        tag = Signal(TAG_BITS)
+        rest = Signal(max(0, TAG_BITS - len(word.data)))    # of a tag that is wider than a word
         final = Signal()
         free = Signal()
         padded = Cat(word.as_value(), Const(0, beats * cfg.bus_bits - len(word.as_value())))
@@ -46,7 +46,7 @@ class Output(wiring.Component):
             output.payload.last.eq(final & (word.kind == OutKind.END) & word.run_end),
             final.eq(beat == beats - 1),
             self.passed.valid.eq(self.busy & output.ready & final & is_fence),
-            self.passed.tag.eq(tag),
+            self.passed.tag.eq(Cat(word.data, rest)),
             free.eq(~self.busy | (output.ready & final)),
             self.words.ready.eq(free), self.fence.ready.eq(free & ~self.words.valid),
         ]
@@ -59,6 +59,5 @@ class Output(wiring.Component):
                 m.d.sync += word.eq(self.words.payload)
             with m.Elif(self.fence.valid):
                 m.d.sync += [word.eq(0), word.kind.eq(OutKind.END), word.last.eq(1),
-                             word.run_end.eq(1), word.data.eq(self.fence.payload),
-                             tag.eq(self.fence.payload)]
+                             word.run_end.eq(1), Cat(word.data, rest).eq(self.fence.payload)]
         return m

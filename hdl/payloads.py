@@ -186,28 +186,53 @@ def prod_layout(cfg: Config) -> data.StructLayout:
                               "last": 1})
 
 
+def tile_layout(cfg: Config) -> data.StructLayout:
+    """One tile on its way through the IF bank; see `fire_layout`. A dropped one has no columns."""
+    return data.StructLayout({"run": 1, "last": 1, "end": 1, "drop": 1})
+
+
 def sum_layout(cfg: Config) -> data.StructLayout:
-    """One column's sum, scaled and accumulated, with its threshold: ready to fire or to leave."""
-    return data.StructLayout({
-        "v": signed(cfg.acc_bits), "theta": cfg.theta_bits, "column": cfg.col_bits,
-        "overflow": 1,                 # v wrapped on the way
-        "tile_end": 1,                 # the tile's last column
-        "last": 1, "drop": 1, "run": 1,                     # see fire_layout
-        "end": 1})                     # the run's last column
+    """One column's sum, scaled and accumulated, with its threshold: ready to fire or to leave.
+
+    `lowest`: v is the most negative value, which has no magnitude.
+    """
+    return data.StructLayout({"v": signed(cfg.acc_bits), "theta": cfg.theta_bits, "run": 1,
+                              "lowest": 1})
+
+
+def level_layout(cfg: Config) -> data.StructLayout:
+    """One neuron's fired level with its sign; `salient`: it is above L.
+
+    With salient outputs, levels past M may come as anything up to all ones.
+    """
+    return data.StructLayout({"level": cfg.out_level_bits, "neg": 1, "salient": 1})
+
+
+def fired_layout(cfg: Config) -> data.StructLayout:
+    """One fired column, as an output code and, if it is a spike, as its level (0: silent)."""
+    return data.StructLayout({"code": code_layout(cfg), "level": cfg.level_bits, "neg": 1})
+
+
+def entry_layout(cfg: Config) -> data.StructLayout:
+    """One column that waits to leave: its sum if its run is raw, else as it fired."""
+    fired = fired_layout(cfg)
+    return data.StructLayout({"data": max(cfg.acc_bits, fired.size), "salient": 1})
+
+
+def chained_layout(cfg: Config) -> data.StructLayout:
+    """One column's code on its way to activation buffer `buf`; `last` completes a token there.
+
+    `fail`: no code, the run was dropped.
+    """
+    return data.StructLayout({"code": code_layout(cfg), "last": 1, "fail": 1, "buf": 1})
 
 
 def neuron_layout(cfg: Config) -> data.StructLayout:
-    """One neuron on its way to firing: |V|, its sign, its threshold; columns come in order.
+    """One neuron on its way to a staircase: |V|, its sign, its threshold; columns come in order.
 
     `last` and `run` are its tile's; `end` marks the run's last column.
     """
     return data.StructLayout({"mag": cfg.acc_bits - 1, "neg": 1, "theta": cfg.theta_bits,
-                              "last": 1, "end": 1, "run": 1})
-
-
-def level_layout(cfg: Config) -> data.StructLayout:
-    """One neuron's fired level 0..M with its sign; columns come in order."""
-    return data.StructLayout({"level": cfg.out_level_bits, "neg": 1,
                               "last": 1, "end": 1, "run": 1})
 
 

@@ -7,12 +7,15 @@ from amaranth.lib.wiring import In, Out
 from hdl.payloads import event_layout, fire_layout, train_layout, visit_layout
 from spinteger.config import Config
 
+#: Enabled cycles from a visit to its first word.
+PLAY_LATENCY = 3
+
 
 class Player(wiring.Component):
     """One train word per enabled cycle, tiles and tokens without a gap between them.
 
-    Latency 2 enabled cycles from a visit to its first word. An abandoned run's visit (`drop`)
-    becomes one word without events that completes a tile.
+    Latency `PLAY_LATENCY` (3) enabled cycles from a visit to its first word. An abandoned run's
+    visit (`drop`) becomes one word without events that completes a tile.
     """
 
     def __init__(self, cfg: Config):
@@ -41,13 +44,17 @@ class Player(wiring.Component):
         busy = Signal()
         left = Signal(cfg.train_bits)       # words after the one at `addr`
         reading = Signal(data.StructLayout({"base": cfg.addr_bits, "fire": fire_layout(cfg)}))
+        fetched = Signal(reading.shape())   # of the word at the memory's output
+        here = Signal()                     # ... there is one
         played = Signal(reading.shape())    # of the word at the output
+        word = Signal(train_layout(cfg))    # ... a register of its own, which the memory takes in
         m.d.comb += [
             self.visit.ready.eq(self.en & (~busy | (left == 0))),
             self.read.eq(self.en & busy),
         ]
         with m.If(self.en):
-            m.d.sync += [self.valid.eq(busy), played.eq(reading),
+            m.d.sync += [here.eq(busy), fetched.eq(reading), word.eq(self.word),
+                         self.valid.eq(here), played.eq(fetched),
                          self.addr.eq(self.addr + 1), left.eq(left - 1)]
             with m.If(~busy | (left == 0)):
                 m.d.sync += [
@@ -56,7 +63,6 @@ class Player(wiring.Component):
                     reading.base.eq(visit.base), reading.fire.eq(visit.fire)]
 
         drop = played.fire.drop
-        word = self.word
         m.d.comb += [
             self.base.eq(played.base), self.fire.eq(played.fire),
             self.snap.eq(self.valid & (word.snap | drop)),

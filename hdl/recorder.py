@@ -1,6 +1,6 @@
 """Recorder: pops a token's events in time order, once, and writes them down as its spike train."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,9 +12,10 @@ class Recorder(wiring.Component):
     """Walks the levels that occur, largest first (time t = L - level); the others are skipped.
 
     A step lasts as long as the lane with most events of its level; `dt` tells V how many time
-    steps its S stands for: until the next level that occurs, or the end of the window. One
-    train word per cycle, without a gap, the first 2 cycles after the token. A token without
-    spikes is one word without events. `done` releases the token's half of the queues.
+    steps its S stands for: until the next level that occurs, or the end of the window. The first
+    train word comes 2 cycles after the token, then one per cycle, with a cycle between levels: a
+    token is recorded once and replayed for every column tile. A token without spikes is one word
+    without events.
     """
 
     def __init__(self, cfg: Config):
@@ -28,7 +29,6 @@ class Recorder(wiring.Component):
             "valid": In(cfg.rows),               #: lane's event, one cycle later
             "row": In(data.ArrayLayout(cfg.row_bits, cfg.rows)),    #: ... its weight row
             "neg": In(cfg.rows),                 #: ... its sign
-            "done": Out(2),                      #: queues: empty this half
             "word": Out(train_layout(cfg)),      #: the train, word by word
             "word_valid": Out(1),                #: ... now
             "token": Out(coded_layout(cfg)),     #: whose it is
@@ -54,23 +54,24 @@ class Recorder(wiring.Component):
             with m.If(after[index]):
                 m.d.comb += next_level.eq(index + 1)
 
-        # Load it when the lanes finish the one before; level 0 is a bucket that is always empty.
+        # Load it once the lanes have finished the one before. Without any there is nothing to load.
         popping = Signal()
         step = Signal(data.StructLayout({"dt": cfg.level_bits, "end": 1}))
+        begin = Signal()
         lanes_last = Signal()
         snap = Signal()
         m.d.comb += [
             lanes_last.eq(self.last.all()), snap.eq(popping & lanes_last),
-            self.load.eq(self.coded.valid & (~popping | (lanes_last & ~step.end))),
-            self.load_queue.eq(token.queue), self.load_level.eq(level),
-            self.coded.ready.eq(snap & step.end),
-            self.done.eq(Mux(self.coded.ready, Cat(~token.queue, token.queue), 0)),
+            begin.eq(self.coded.valid & ~popping & ~self.coded.ready),
+            self.load.eq(begin & todo.any()), self.load_queue.eq(token.queue),
+            self.load_level.eq(level),
         ]
-        with m.If(self.load):
+        m.d.sync += self.coded.ready.eq(snap & step.end)
+        with m.If(begin):
             m.d.sync += [popping.eq(1), started.eq(1), rest.eq(after),
                          step.dt.eq(level - next_level), step.end.eq(after == 0)]
         with m.Elif(lanes_last):
-            m.d.sync += [popping.eq(0), started.eq(0)]
+            m.d.sync += [popping.eq(0), started.eq(started & ~step.end)]
 
         # The events come a cycle after their pop, and their control with them.
         control = Signal(data.StructLayout({"snap": 1, "dt": cfg.level_bits, "end": 1}))

@@ -1,11 +1,10 @@
 """Run log: the runs that were accepted and are not complete, what they use, how they end."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from hdl.packets import NUMBER_BITS, failure_layout
 from spinteger.config import Config
 from spinteger.isa import Error
 
@@ -13,24 +12,29 @@ from spinteger.isa import Error
 RUNS = 8
 
 
+#: Bits of a run's place in the log.
+PLACE_BITS = (RUNS - 1).bit_length()
+
+
 def use_layout(cfg: Config) -> data.StructLayout:
-    """A run: its packet's number, its slot, the buffers it reads or fills (one bit each)."""
-    return data.StructLayout({"number": NUMBER_BITS, "slot": cfg.slot_bits, "bufs": 2})
+    """What a run uses: its slot, the buffers it reads or fills (one bit each)."""
+    return data.StructLayout({"slot": cfg.slot_bits, "bufs": 2})
 
 
 class RunLog(wiring.Component):
     """Runs complete in order, so a slot or buffer is free once its latest user is complete.
 
     How a run ended is kept until it was reported: an abandoned run is BUF_EMPTY, a sum that
-    overflowed V_OVERFLOW, with its packet's number. A run may be complete 1 cycle after it was
-    accepted at the earliest. What it used is free in the cycle after it is complete.
+    overflowed V_OVERFLOW. A run may be complete 1 cycle after it was accepted at the earliest.
+    What it used is free in the cycle after it is complete.
     """
 
     def __init__(self, cfg: Config):
         self.cfg = cfg
         super().__init__({
             "accept": In(1),               #: a run is accepted
-            "use": In(use_layout(cfg)),    #: ... which is this
+            "place": Out(PLACE_BITS),      #: ... and goes to this place
+            "use": In(use_layout(cfg)),    #: ... and uses this
             "room": Out(1),                #: there is room for one
             "run_done": In(1),             #: the oldest run is complete
             "run_dropped": In(1),          #: ... it was abandoned
@@ -38,59 +42,52 @@ class RunLog(wiring.Component):
             "slots": Out(cfg.slots),       #: slots in use
             "bufs": Out(2),                #: buffers in use
             "count": Out(range(RUNS + 1)), #: runs not yet complete and reported
-            "error": Out(stream.Signature(failure_layout())),    #: how they ended, if not well
+            "some": Out(1),                #: ... there are any
+            "error": Out(stream.Signature(8)),    #: how one ended, if not well
+            "error_place": Out(PLACE_BITS),           #: ... the run in this place
         })
 
     def elaborate(self, platform):
         m = Module()
-        places = RUNS.bit_length() - 1
-        accepted = Signal(places + 1)      # runs so far; one bit more tells full from empty
-        done = Signal(places + 1)
-        reported = Signal(places + 1)
-        m.d.comb += [self.count.eq((accepted - reported)[:places + 1]),
-                     self.room.eq(self.count != RUNS)]
+        accepted = Signal(PLACE_BITS + 1)  # runs so far; one bit more tells full from empty
+        done = Signal(PLACE_BITS + 1)
+        reported = Signal(PLACE_BITS + 1)
+        m.d.comb += [self.count.eq((accepted - reported)[:PLACE_BITS + 1]),
+                     self.room.eq(~self.count[-1]),
+                     self.some.eq(accepted != reported), self.place.eq(accepted),
+                     self.error_place.eq(reported)]
+        with m.If(self.accept):
+            m.d.sync += accepted.eq(accepted + 1)
+        with m.If(self.run_done):
+            m.d.sync += done.eq(done + 1)
 
         # Who uses what: its latest user's place, until that run is complete.
         users = [*((self.slots[slot], self.use.slot == slot) for slot in range(self.cfg.slots)),
                  *((self.bufs[buf], self.use.bufs[buf]) for buf in range(2))]
         for index, (used, uses) in enumerate(users):
-            user = Signal(places, name=f"user_{index}")
-            with m.If(self.run_done & (user == done[:places])):
+            user = Signal(PLACE_BITS, name=f"user_{index}")
+            with m.If(self.run_done & (user == done[:PLACE_BITS])):
                 m.d.sync += used.eq(0)
             with m.If(self.accept & uses):
-                m.d.sync += [used.eq(1), user.eq(accepted[:places])]
+                m.d.sync += [used.eq(1), user.eq(self.place)]
 
-        # How they end. A number is read again until its run is complete: one that was read
-        # while it was written is not used.
-        m.submodules.numbers = numbers = Memory(shape=NUMBER_BITS, depth=RUNS, init=[])
-        write, read = numbers.write_port(), numbers.read_port()
-        dropped = Signal(RUNS)
-        overflow = Signal(RUNS)
-        following = Signal(places + 1)
+        # How they ended, reported in order: one error after the other, or nothing.
+        m.submodules.ends = ends = Memory(shape=2, depth=RUNS, init=[])
+        write, read = ends.write_port(), ends.read_port(domain="comb")
+        dropped, overflow = end = Signal(2)      # how the oldest one ended ...
+        ended = Signal()                 # ... which it has
+        again = Signal()                 # the first of two errors was reported
+        leaves = Signal()
         m.d.comb += [
-            write.addr.eq(accepted[:places]), write.data.eq(self.use.number),
-            write.en.eq(self.accept), read.addr.eq(following[:places]),
+            write.en.eq(self.run_done), write.addr.eq(done),
+            write.data.eq(Cat(self.run_dropped, self.run_overflow)), read.addr.eq(reported),
+            self.error.valid.eq(ended & (dropped | overflow)),
+            self.error.payload.eq(Mux(dropped & ~again, Error.BUF_EMPTY, Error.V_OVERFLOW)),
+            leaves.eq(ended & (~self.error.valid | self.error.ready)),
         ]
-        with m.If(self.accept):
-            m.d.sync += accepted.eq(accepted + 1)
-        with m.If(self.run_done):
-            m.d.sync += [done.eq(done + 1),
-                         dropped.bit_select(done[:places], 1).eq(self.run_dropped),
-                         overflow.bit_select(done[:places], 1).eq(self.run_overflow)]
-
-        # Report the oldest: one error after the other, or nothing.
-        was_dropped = dropped.bit_select(reported[:places], 1)
-        overflowed = overflow.bit_select(reported[:places], 1)
-        ended = Signal()
-        m.d.comb += [
-            ended.eq(reported != done),
-            self.error.valid.eq(ended & (was_dropped | overflowed)),
-            self.error.payload.code.eq(Mux(was_dropped, Error.BUF_EMPTY, Error.V_OVERFLOW)),
-            self.error.payload.number.eq(read.data),
-            following.eq(reported + (ended & (~self.error.valid | self.error.ready)
-                                     & ~(was_dropped & overflowed))),
-        ]
-        m.d.sync += reported.eq(following)
-        with m.If(self.error.valid & self.error.ready):
-            m.d.sync += dropped.bit_select(reported[:places], 1).eq(0)
+        m.d.sync += [end.eq(read.data), ended.eq((reported != done) & ~leaves)]
+        with m.If(leaves):
+            m.d.sync += again.eq(dropped & overflow & ~again)
+            with m.If(~(dropped & overflow) | again):
+                m.d.sync += reported.eq(reported + 1)
         return m

@@ -1,6 +1,6 @@
 """Salient list of one integer lane: the salient inputs of all tokens of both buffers."""
 
-from amaranth.hdl import Cat, Module
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -13,7 +13,7 @@ class SalientList(wiring.Component):
     """Stores {q, e, row, bank} where the encoder says; read once per column tile.
 
     The encoder packs tokens one after another, so a list is as long as its tokens need. Read
-    latency one enabled cycle.
+    latency two enabled cycles: memory, and its output register.
     """
 
     def __init__(self, cfg: Config):
@@ -23,10 +23,11 @@ class SalientList(wiring.Component):
             "write_buf": In(1),                     #: ... of this buffer
             "write_place": In(cfg.list_bits),       #: ... at this place
             "write_entry": In(salient_layout(cfg)),
-            "en": In(1),                            #: read
+            "en": In(1),                            #: pipeline enable
+            "read": In(1),                          #: read, if enabled
             "buf": In(1),                           #: ... from this buffer
             "place": In(cfg.list_bits),             #: ... this place
-            "entry": Out(salient_layout(cfg)),      #: the entry, one cycle later
+            "entry": Out(salient_layout(cfg)),      #: the entry, two enabled cycles later
         })
 
     def elaborate(self, platform):
@@ -38,7 +39,10 @@ class SalientList(wiring.Component):
         m.d.comb += [
             write.en.eq(self.write), write.data.eq(self.write_entry),
             write.addr.eq(Cat(self.write_place, self.write_buf)),
-            read.en.eq(self.en), read.addr.eq(Cat(self.place, self.buf)),
-            self.entry.eq(read.data),
+            read.en.eq(self.en & self.read), read.addr.eq(Cat(self.place, self.buf)),
         ]
+        entry = Signal.like(read.data, reset_less=True)
+        with m.If(self.en):
+            m.d.sync += entry.eq(read.data)
+        m.d.comb += self.entry.eq(entry)
         return m

@@ -32,21 +32,20 @@ class Trains(wiring.Component):
             "buf": In(1),                        #: ... from this buffer
             "addr": In(cfg.train_bits),          #: ... this word
             "played": Out(train_layout(cfg)),    #: the word, one cycle later
-            "ask": In(data.ArrayLayout(data.StructLayout(    #: table readers
+            "ask": In(data.ArrayLayout(data.StructLayout(    #: table readers: of trains, of lists
                 {"en": 1, "buf": 1, "token": cfg.token_bits}), 2)),
-            "entry": Out(data.ArrayLayout(token_layout(cfg), 2)),     #: answers, one cycle later
+            "entry": Out(data.ArrayLayout(token_layout(cfg), 2)),     #: ... their part of the
+                                                 #: entry, one cycle later; the rest is 0
         })
 
     def elaborate(self, platform):
         m = Module()
         cfg = self.cfg
-        m.submodules.words = words = Memory(shape=train_layout(cfg), init=[],
-                                            depth=2 << cfg.train_bits)
-        m.submodules.table = table = Memory(shape=token_layout(cfg), init=[],
-                                            depth=2 << cfg.token_bits)
+        words = self._words(m)
+        token = self.token
+        keep = Signal()
 
         # Record: `start` is where the token began, `used` the words of it so far.
-        token = self.token
         starts = Array(Signal(cfg.train_bits + 1, name=f"start_{buf}") for buf in range(2))
         used = Signal(cfg.train_bits)
         start = Signal(cfg.train_bits + 1)
@@ -54,21 +53,12 @@ class Trains(wiring.Component):
         fits = Signal()
         spoilt = Signal()                # a word of this token did not fit
         bad = Signal()
-        keep = Signal()
-        write, write_table = words.write_port(), table.write_port()
         m.d.comb += [
             start.eq(starts[token.buf]), place.eq(start + used), fits.eq(place < cfg.train_depth),
             bad.eq(self.bad.bit_select(token.buf, 1)),
-            write.en.eq(self.word_valid & fits & ~bad), write.data.eq(self.word),
-            write.addr.eq(Cat(place[:cfg.train_bits], token.buf)),
             keep.eq(self.word_valid & self.word.end & fits & ~spoilt & ~bad & ~token.fail
                     & ~token.full),
             self.recorded.eq(keep),
-            write_table.en.eq(keep),
-            write_table.addr.eq(Cat(self.ready[token.buf][:cfg.token_bits], token.buf)),
-            write_table.data.start.eq(start), write_table.data.left.eq(used),
-            write_table.data.list_start.eq(token.list_start),
-            write_table.data.count.eq(token.count), write_table.data.shift.eq(token.shift),
         ]
         with m.If(self.word_valid):
             m.d.sync += [used.eq(used + 1), spoilt.eq(spoilt | ~fits)]
@@ -84,13 +74,44 @@ class Trains(wiring.Component):
                 m.d.sync += [starts[buf].eq(0), self.ready[buf].eq(0), self.bad[buf].eq(0),
                              self.full[buf].eq(0)]
 
+        for first, slice_ in words:
+            write = slice_.write_port()
+            m.d.comb += [write.en.eq(self.word_valid & fits & ~bad),
+                         write.data.eq(self.word.as_value()[first:first + len(write.data)]),
+                         write.addr.eq(Cat(place[:cfg.train_bits], token.buf))]
+
         # Replay.
-        read = words.read_port()
-        m.d.comb += [read.en.eq(self.en), read.addr.eq(Cat(self.addr, self.buf)),
-                     self.played.eq(read.data)]
-        for number in range(2):
-            look = table.read_port()
-            ask = self.ask[number]
-            m.d.comb += [look.en.eq(ask.en), look.addr.eq(Cat(ask.token, ask.buf)),
-                         self.entry[number].eq(look.data)]
+        for first, slice_ in words:
+            read = slice_.read_port()
+            m.d.comb += [read.en.eq(self.en), read.addr.eq(Cat(self.addr, self.buf)),
+                         self.played.as_value()[first:first + len(read.data)].eq(read.data)]
+
+        # The table: each reader has the half that it needs, in a memory of its own.
+        parts = ({"start": start, "left": used, "shift": token.shift},
+                 {"list_start": token.list_start, "count": token.count})
+        for number, part in enumerate(parts):
+            layout = data.StructLayout({name: token_layout(cfg)[name].shape for name in part})
+            table = Memory(shape=layout, init=[], depth=2 << cfg.token_bits)
+            m.submodules[f"table_{number}"] = table
+            write, look, ask = table.write_port(), table.read_port(), self.ask[number]
+            m.d.comb += [
+                write.en.eq(keep),
+                write.addr.eq(Cat(self.ready[token.buf][:cfg.token_bits], token.buf)),
+                *(write.data[name].eq(value) for name, value in part.items()),
+                look.en.eq(ask.en), look.addr.eq(Cat(ask.token, ask.buf)),
+                *(self.entry[number][name].eq(look.data[name]) for name in part),
+            ]
         return m
+
+    def _words(self, m):
+        """The train memory as (first bit, memory) slices, none wider than one block RAM of this
+        depth: else synthesis stacks two and puts a multiplexer behind every bit."""
+        depth, width = 2 << self.cfg.train_bits, self.word.shape().size
+        bits = max(1, (1 << 14) // depth)
+        bits += bits // 8                # from 8 bits on, a block RAM has one more for every 8
+        slices = []
+        for first in range(0, width, bits):
+            memory = Memory(shape=min(bits, width - first), init=[], depth=depth)
+            m.submodules[f"words_{first}"] = memory
+            slices.append((first, memory))
+        return slices

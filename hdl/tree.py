@@ -5,7 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hdl.addsub import AddSub
+from hdl.addsub_row import AddSubRow
 from spinteger.config import Config
 
 
@@ -47,43 +47,42 @@ class AdderTree(wiring.Component):
         values = [self.wgt[lane] for lane in range(self.cfg.rows)]
         node = 0
         for stage in range(tree_depth(self.cfg)):
-            width = self.cfg.wgt_bits + stage + 1
-            results = []
-            for left, right in zip(values[::2], values[1::2], strict=False):
-                total = Signal(signed(width), name=f"sum_{stage}_{len(results)}")
-                if self.cfg.signed:
-                    m.submodules[f"add_{stage}_{len(results)}"] = add = AddSub(
-                        left.shape(), right.shape(), width)
-                    m.d.comb += [add.a.eq(left), add.b.eq(right), add.sub.eq(self.sub[node])]
-                    added = add.y
-                else:
-                    added = left + right
-                with m.If(self.en):
-                    m.d.sync += total.eq(added)
-                results.append(total)
-                node += 1
+            width = self.cfg.wgt_bits + stage
+            lefts, rights = values[:len(values) - 1:2], values[1::2]
+            if self.cfg.signed:
+                m.submodules[f"add_{stage}"] = add = AddSubRow(width, len(rights))
+                m.d.comb += add.sub.eq(self.sub[node:node + len(rights)])
+                for number, (left, right) in enumerate(zip(lefts, rights, strict=True)):
+                    m.d.comb += [add.a[number].eq(left), add.b[number].eq(right)]
+                added = [add.y[number] for number in range(len(rights))]
+            else:
+                added = [left + right for left, right in zip(lefts, rights, strict=True)]
+            node += len(rights)
             if len(values) % 2:    # the odd one out waits for its stage
-                odd = Signal(signed(width), name=f"sum_{stage}_{len(results)}")
+                added.append(values[-1])
+            values = []
+            for number, value in enumerate(added):
+                total = Signal(signed(width + 1), name=f"sum_{stage}_{number}", reset_less=True)
                 with m.If(self.en):
-                    m.d.sync += odd.eq(values[-1])
-                results.append(odd)
-            values = results
+                    m.d.sync += total.eq(value)
+                values.append(total)
         m.d.comb += self.sum.eq(values[0])
         return m
 
 
 class SignTree(wiring.Component):
-    """The signs of all columns' adder trees, worked out once, in step with the trees.
+    """The signs of all columns' adder trees, worked out once, a cycle ahead of the trees.
 
-    Latency as `AdderTree`; `sub` bits belong to the stage that uses them this cycle.
+    Latency as `AdderTree`. `sub` bits belong to the stage that uses them one enabled cycle later:
+    every column registers them, so that none drives more than one column.
     """
 
     def __init__(self, cfg: Config):
         self.cfg = cfg
         members = {
             "en": In(1),              #: pipeline enable
-            "neg": In(cfg.rows),      #: signs of the events now at the tree's leaves
-            "root": Out(1),           #: sign of the sum now at the tree's root
+            "neg": In(cfg.rows),      #: signs of the events at the tree's leaves next
+            "root": Out(1),           #: sign of the sum at the tree's root next
         }
         if node_count(cfg):
             members["sub"] = Out(node_count(cfg))    #: subtract, per node, in stage order
@@ -95,7 +94,7 @@ class SignTree(wiring.Component):
         subs = []
         for stage in range(tree_depth(self.cfg)):
             subs += [a ^ b for a, b in zip(signs[::2], signs[1::2], strict=False)]
-            kept = Signal((len(signs) + 1) // 2, name=f"signs_{stage + 1}")
+            kept = Signal((len(signs) + 1) // 2, name=f"signs_{stage + 1}", reset_less=True)
             with m.If(self.en):
                 m.d.sync += kept.eq(Cat(signs[::2]))
             signs = list(kept)

@@ -12,7 +12,7 @@ from spinteger.config import Config
 
 
 class WeightBank(wiring.Component):
-    """R spike lanes: an event in, its weight row out, `LANE_LATENCY` (3) enabled cycles later.
+    """R spike lanes: an event in, its weight row out, `LANE_LATENCY` (4) enabled cycles later.
 
     A row to store goes to all its home lanes at once; several rows of a beat belong to
     different groups, so to different lanes. Each lane stores its copy when the integer lane
@@ -24,15 +24,16 @@ class WeightBank(wiring.Component):
         self.cfg = cfg
         super().__init__({
             "wgt": In(stream.Signature(wgt_layout(cfg))),    #: rows to store
-            "en": In(1),                                     #: pipeline enable
+            "en_next": In(1),                                #: pipeline enable of the next cycle
             "event": In(data.ArrayLayout(event_layout(cfg), cfg.rows)),    #: one per lane
             "base": In(cfg.addr_bits),                       #: the tile's first bank row
             "codes": Out(data.ArrayLayout(row_layout(cfg), cfg.rows)),     #: zeros if idle
-            "neg": Out(cfg.rows),                            #: signs beside them
+            "neg": Out(cfg.rows),                            #: signs, one enabled cycle earlier
+            "read_en": In(1),                                #: integer pipeline enable
             "read": In(data.ArrayLayout(cfg.group, cfg.int_lanes)),     #: integer lanes: read
             "addr": In(data.ArrayLayout(cfg.addr_bits, cfg.int_lanes)), #: ... at this row
             "rows": Out(data.ArrayLayout(row_layout(cfg),
-                                         cfg.int_lanes * cfg.group)),   #: ... one cycle later
+                                         cfg.int_lanes * cfg.group)),   #: ... or zeros, later
             "unstored": Out(cfg.rows),                       #: lanes whose buffer holds a row
             "stored": Out(cfg.rows),                         #: ... that reaches the bank now
         })
@@ -49,7 +50,7 @@ class WeightBank(wiring.Component):
             m.submodules[f"write_buffer_{number}"] = buffer = WriteBuffer(cfg)
             event = self.event[number]
             m.d.comb += [
-                lane.en.eq(self.en), lane.valid.eq(event.valid), lane.row.eq(event.row),
+                lane.en_next.eq(self.en_next), lane.valid.eq(event.valid), lane.row.eq(event.row),
                 lane.neg.eq(event.neg), lane.base.eq(self.base),
                 self.codes[number].eq(lane.wgt), self.neg[number].eq(lane.wgt_neg),
             ]
@@ -69,7 +70,7 @@ class WeightBank(wiring.Component):
                                        group)),
                 buffer.put_addr.eq(wgt.addr), buffer.taken.eq(lane.read),
                 lane.write.eq(buffer.store), lane.write_row.eq(buffer.row),
-                lane.addr.eq(buffer.addr),
+                lane.addr.eq(buffer.addr), lane.read_en.eq(self.read_en),
                 self.unstored[number].eq(buffer.full), self.stored[number].eq(buffer.store),
             ]
             server = number // cfg.group

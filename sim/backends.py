@@ -8,6 +8,7 @@ Every `execute` starts from power-up: packets count from 0, memories are empty.
     verilator   the RTL as a native C++ model (`sim.native`), the fastest simulation
     cocotb      the RTL on Verilator under cocotb (`tb.tb_machine`)
     icarus      the RTL on Icarus Verilog under cocotb
+    serial      a board at a serial port (`sim.serial_backend`)
 """
 
 import tempfile
@@ -24,7 +25,7 @@ from sim.packets import Execution, Packet
 from spinteger import isa
 from spinteger.config import Config
 
-BACKENDS = ("golden", "verilator", "cocotb", "icarus")
+BACKENDS = ("golden", "verilator", "cocotb", "icarus", "serial")
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,18 @@ class Backend(Protocol):
         """All output, the first error, the counters. Errors of the machine are a result."""
 
 
-def backend(name: str, cfg: Config) -> Backend:
-    """The backend of that name; nothing is built before its first `execute`.
+def backend(name: str, cfg: Config, port: str | None = None, baud: int | None = None) -> Backend:
+    """The backend of that name; nothing is built, or opened, before its first `execute`.
 
-    Raises ValueError for another name.
+    port, baud: of "serial" only, which needs a port. Raises ValueError for another name.
     """
+    if name == "serial":
+        from sim.serial_backend import BAUD, Serial
+        if port is None:
+            raise ValueError('backend serial: needs a port, such as "/dev/ttyUSB0" or "COM3"')
+        return Serial(cfg, port, baud or BAUD)
+    if port is not None or baud is not None:
+        raise ValueError(f"backend {name}: has no port and no baud rate")
     if name == "golden":
         return Golden(cfg)
     if name == "verilator":
@@ -68,11 +76,15 @@ def backend(name: str, cfg: Config) -> Backend:
 
 
 def execution(cfg: Config, words: list[list[int]], registers: Mapping[str, int],
-              cycles: int, seconds: float | None = None) -> Execution:
+              cycles: int | None, seconds: float | None = None) -> Execution:
     """The result of an RTL run, from its output and its registers as latched."""
     code, number = registers["error"] & 0xFF, registers["error"] >> 8
     counters = {name: registers[f"{name}_low"] | registers[f"{name}_high"] << 32
                 for name in isa.COUNTERS}
+    if cycles is not None:
+        late = counters["cycles"] - cycles      # the copy was made later: those were idle
+        counters["cycles"] -= late
+        counters["idle"] -= late
     return Execution(beats.finish(cfg, words), (isa.Error(code), number) if code else None,
                      registers["error_count"], counters, cycles, seconds)
 
@@ -97,19 +109,20 @@ class Golden:
 
 
 class Verilator:
-    """The RTL as a native model. `waves`: write every execution's VCD there, over the last."""
+    """The RTL as a native model. `waves`: write every execution's VCD there, over the last.
+    `text`: other Verilog with the machine's ports, such as its netlist (`sim.netlist`)."""
 
     name = "verilator"
 
-    def __init__(self, cfg: Config, waves: Path | None = None):
-        self.cfg, self.waves = cfg, waves
+    def __init__(self, cfg: Config, waves: Path | None = None, text: str | None = None):
+        self.cfg, self.waves, self.text = cfg, waves, text
         self.build_s = 0.0      #: seconds that the last execution spent on building the model
 
     def execute(self, program: Sequence[Packet], *, throttle: Throttle | None = None) -> Execution:
         """See `Backend`. Raises `NativeError` when the model cannot be built, or hangs."""
         from sim.native import Native
         cfg = self.cfg
-        with Native(cfg, waves=self.waves) as machine:
+        with Native(cfg, waves=self.waves, text=self.text) as machine:
             if throttle:
                 machine.throttle(**asdict(throttle))
             machine.feed(beats.input_payloads(cfg, [*program, packets.end_fence()]),
@@ -118,6 +131,8 @@ class Verilator:
             machine.run()
             cycles, seconds = machine.cycles - start, time.process_time() - cpu
             machine.write("latch", 1)
+            while machine.read("latch"):
+                pass
             registers = {name: machine.read(name) for name in READ}
             self.build_s = machine.build_s
             return execution(cfg, beats.output_packets(cfg, machine.output()), registers, cycles,

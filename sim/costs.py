@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from golden.trains import Ints, classify, lengths, place
+from hdl.balancer import row_cycles
 from sim.refusals import Buffer
 from spinteger.config import Config
 
@@ -15,6 +16,7 @@ class Token(NamedTuple):
     """An encoded token."""
 
     words: int      #: of its train
+    levels: int     #: that occur, at least 1
     events: int     #: its spikes
     first: int      #: until its highest level is complete
     rest: int       #: from then until its lowest one is
@@ -34,15 +36,15 @@ class Tile(NamedTuple):
     fire: int       #: of a staircase, from its last column in to END
 
 
-def tokens_of(cfg: Config, buf: Buffer, row_cycles: int) -> list[Token]:
-    """The tokens of a buffer; a row of codes comes every `row_cycles` at most."""
+def tokens_of(cfg: Config, buf: Buffer, apart: int) -> list[Token]:
+    """The tokens of a buffer; rows of codes come at least `apart` cycles apart."""
     if not len(buf.q):
         return []
     levels, salient = classify(buf.q, buf.e, cfg)
     fullest = place(levels, cfg)[1].max(axis=1)
     words, lists = lengths(levels, salient, cfg)
     rows = salient.reshape(len(salient), -1, cfg.groups).sum(axis=2)
-    encode = np.maximum(row_cycles, rows).sum(axis=1)
+    encode = np.maximum(max(apart, row_cycles(cfg)), rows).sum(axis=1)
     events = (levels > 0).sum(axis=1)
     out = []
     for t, counts in enumerate(fullest.tolist()):
@@ -50,8 +52,9 @@ def tokens_of(cfg: Config, buf: Buffer, row_cycles: int) -> list[Token]:
         rest = sum(max(counts[level], above - level)
                    for above, level in zip(occurring, occurring[1:], strict=False))
         top, tail = (occurring[0], occurring[-1]) if occurring else (0, 0)
-        out.append(Token(int(words[t]), int(events[t]), counts[top] if top else 1, rest, tail, top,
-                         max(1, int(lists[t])), int(encode[t])))
+        out.append(Token(int(words[t]), max(1, len(occurring)), int(events[t]),
+                         counts[top] if top else 1, rest, tail, top, max(1, int(lists[t])),
+                         int(encode[t])))
     return out
 
 

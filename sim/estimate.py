@@ -15,10 +15,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hdl.accumulate import drain_latency
+from hdl.balancer import row_cycles
+from hdl.encoder import announce_latency
 from hdl.frontend import RUN_QUEUE
+from hdl.if_bank import fire_latency
 from hdl.integer_lane import INTEGER_LATENCY
+from hdl.integer_unit import LIST_LATENCY, sum_stages
 from hdl.lane import LANE_LATENCY
+from hdl.player import PLAY_LATENCY
 from hdl.run_log import RUNS
+from hdl.sizes import SIZES
+from hdl.tile_queue import tiles_inside
 from hdl.tree import tree_depth
 from sim import packets as pk
 from sim.costs import Tile, Token, tiles_of, tokens_of
@@ -26,6 +34,13 @@ from sim.packets import Packet
 from sim.reference import Reference
 from spinteger import isa
 from spinteger.config import Config
+
+#: From a descriptor that is offered to its start, if nothing holds it up.
+CHECK_CYCLES = 20
+#: From a start until what it leaves is written down, which the next packet waits for.
+STORE_CYCLES = SIZES + 2
+#: From a token's last row until the encoder takes the next token, more than a row's own cycles.
+ENCODE_CYCLES = 6
 
 
 @dataclass(frozen=True)
@@ -55,7 +70,7 @@ class Timeline:
         self.cfg, self.every = cfg, beat_every
         self.reference = Reference(cfg)
         self.beat = 0               # the next input beat can be taken
-        self.idle = 0               # the dispatcher looks at the next packet
+        self.idle = 0               # the next descriptor can be gathered
         self.slots = [0] * cfg.slots                    # free of runs
         self.bufs = [0, 0]
         self.encoded = [0, 0]                           # no token of it is being encoded
@@ -68,6 +83,8 @@ class Timeline:
         # columns are drained, its levels collected, its last word is out.
         self.tail = self.drained = self.collected = self.out = 0
         self.closed = -cfg.cols
+        self.left: list[int] = []                       # each tile has left the IF bank's queue
+        self.firing = 0                                 # the firing pipeline is empty
         self.reading: list[tuple[int, int, int]] = []   # from, to: products of a token's tiles
         self.causes = Causes(cfg)
 
@@ -81,21 +98,29 @@ class Timeline:
         """Take one more packet."""
         cfg = self.cfg
         size, head = len(packet.words(cfg)), max(1, isa.DESCRIPTOR_BITS // cfg.bus_bits)
-        offered = self.beat + (head - 1) * self.every + 1
-        taken = max(offered, self.idle)
-        self.beat = max(offered - 1 + self.every, taken + 1)
-        check = taken + 3 + cfg.tiles.bit_length()
+        gathered = max(self.beat + 1, self.idle)
+        for _ in range(head - 1):
+            self.beat = max(gathered, self.beat + self.every)
+            gathered = self.beat + 1
+        offered = gathered + 1
+        self.beat = max(gathered, self.beat + self.every)
+        wait = max(0, cfg.tiles.bit_length() - 3)       # for a product, in the midst of checks
+        check = offered + CHECK_CYCLES + wait
         op, values = isa.decode(packet.descriptor)
         result = self.reference.execute([packet])
         if op is None or refused(self.reference, op.name, values, result):
-            self.beat = max(self.beat, check + 1) + (size - head) * self.every
-            self.idle = max(check + 1, self.beat)
+            code = min((code for code, _ in result.errors), default=0)
+            failed = offered + 4 + code + (wait if code > isa.Error.BAD_SLOT else 0)
+            if size > head:                             # swallowed
+                self.beat = max(failed + 1, self.beat + 1) + (size - head - 1) * self.every
+            self.idle = max(failed + 1, self.beat + 1) + 2
         elif op.name == "RUN":
             self._run(values, check)
         elif op.name == "FENCE":
-            start = max(check, *self.encoded, *(end + 2 for end in self.ended[-1:]))
-            self.out = max(self.out, start + 1) + pk.word_beats(cfg)
-            self.idle = start + 1
+            start = max(check, *(time + 2 for time in self.encoded),
+                        *(end + 5 for end in self.ended[-1:]))
+            self.out = max(self.out, start + 2) + pk.word_beats(cfg)
+            self.idle = start + 4
         else:
             self._load(op.name, values, check, size - head)
 
@@ -103,17 +128,18 @@ class Timeline:
         """A load waits until nothing uses its target; then a beat per cycle."""
         if name == "LOAD_ACT":
             buf = values["buf"]
-            start = max(check, self.bufs[buf], self.encoded[buf])
-            begin = max(start + 1, self.beat)
+            start = max(check, self.bufs[buf] + 2, self.encoded[buf] + 2)
+            begin = max(start, self.beat) + 1
             end = max(self._encode(buf, begin), begin + (beats - 1) * self.every)
-            self.causes.loads.append((check, max(end + 3, self.encoded[buf]), "acts"))
+            self.causes.loads.append((check - 2, max(end + 4, self.encoded[buf] + 2), "acts"))
         else:
-            start = max(check, self.slots[values["slot"]])
-            end = max(start + 1, self.beat) + (beats - 1) * self.every
+            start = max(check, self.slots[values["slot"]] + 2)
+            end = max(start, self.beat) + 1 + (beats - 1) * self.every
             if name == "LOAD_WGT":
                 end = self._write(end - (beats - 1) * self.every, beats)
-            self.causes.loads.append((check, end + 3, "weights"))
-        self.beat, self.idle = end + self.every, end + 3
+            self.causes.loads.append((check - 2, end + 4, "weights"))
+        stored = start if name in ("LOAD_THR", "LOAD_SCALE") else start + STORE_CYCLES
+        self.beat, self.idle = end - 1 + self.every, max(end + 4, stored) + 2
 
     def _write(self, begin: int, beats: int) -> int:
         """Weight rows from `begin` on; returns when the last beat comes.
@@ -148,15 +174,18 @@ class Timeline:
         self.ready[buf] = []
         end = beat
         for token in self.tokens[buf]:
-            end = max(beat + row, self.recorded[0]) + 2 + token.encode - row
+            end = (max(beat + row, self.recorded[0]) + 1 + token.encode
+                   + row_cycles(self.cfg) - max(row, row_cycles(self.cfg)) + ENCODE_CYCLES)
             self._record(buf, token, end)
-            beat = end + self.every - 2
-        return end - 2
+            # Where rows come faster than they are encoded, the next token waits for all of it.
+            beat = end - 1 if row <= row_cycles(self.cfg) else (
+                end - 1 - ENCODE_CYCLES - row_cycles(self.cfg) + self.every)
+        return end - 4 - ENCODE_CYCLES
 
     def _record(self, buf: int, token: Token, encoded: int) -> None:
         """The token, `encoded` by then, becomes a train."""
-        end = max(encoded, self.recorded[1]) + 1 + token.words
-        self.recorded = [self.recorded[1], end]
+        end = max(encoded, self.recorded[1]) + token.words + token.levels
+        self.recorded = [self.recorded[1], end + 1]
         self.ready[buf].append(end + 2)
         self.encoded[buf] = end + 2
 
@@ -166,16 +195,19 @@ class Timeline:
         """A run waits to fill a buffer, for a place in the queue, and for one in the array."""
         number, start = len(self.ended), check
         if number >= RUNS:
-            start = max(start, self.ended[number - RUNS] + 2)
-        if number >= RUN_QUEUE:
-            start = max(start, self.entered[number - RUN_QUEUE])
+            start = max(start, self.ended[number - RUNS] + 5)
         filled = run["chain_buf"]
         if run["chain"] and run["chain_first"]:
-            start = max(start, self.bufs[filled], self.encoded[filled])
-        self.idle = start + 1
-        self.entered.append(max(start + 2, self.ended[number - 2] + 2 if number > 1 else 0))
+            start = max(start, self.bufs[filled] + 2, self.encoded[filled] + 2)
+        queued = start + 1
+        if number >= RUN_QUEUE:
+            queued = max(queued, self.entered[number - RUN_QUEUE])
+        self.idle = queued + 3
+        if run["chain"] or not run["acc_last"]:
+            self.idle = max(self.idle, start + STORE_CYCLES + 2)
+        self.entered.append(max(queued + 2, self.ended[number - 2] + 2 if number > 1 else 0))
         self._tiles(run, self.entered[-1])
-        end = self.out if run["acc_last"] else self.drained + self._drain_latency
+        end = self.out if run["acc_last"] else self.drained + drain_latency(self.cfg) + 5
         self.ended.append(end)
         self.causes.spans.append((self.entered[-1], end))
         self.slots[run["slot"]] = self.bufs[run["buf"]] = end + 1
@@ -186,7 +218,7 @@ class Timeline:
     def _tiles(self, run: dict[str, int], entered: int) -> None:
         """Every tile of every token, through lanes, V, IF bank and output."""
         cfg, count = self.cfg, self.reference.delivered
-        latency = 1 + LANE_LATENCY + tree_depth(cfg)
+        latency = PLAY_LATENCY - 1 + LANE_LATENCY + tree_depth(cfg)
         costs = iter(tiles_of(cfg, run, self.reference.fired, self.reference.sums, count,
                               pk.word_beats(cfg)))
         filled: list[Token] = []
@@ -195,16 +227,17 @@ class Timeline:
             self.tokens[run["chain_buf"]], self.ready[run["chain_buf"]] = filled, []
         loaded = list(zip(self.tokens[run["buf"]], self.ready[run["buf"]], strict=True))[:count]
         if count < run["tokens"]:                       # an abandoned run ends with one empty word
-            loaded.append((Token(1, 0, 1, 0, 0, 0, 1, 0), self.encoded[run["buf"]]))
+            loaded.append((Token(1, 0, 1, 0, 0, 0, 0, 1, 0), self.encoded[run["buf"]]))
         for number, (token, ready) in enumerate(loaded):
-            known = max(entered, ready) + 2             # its first tile can be taken
-            products = known + INTEGER_LATENCY + 2 + token.top + token.products
+            known = max(entered, ready) + 4             # its first tile can be taken
+            products = (known + 1 + LIST_LATENCY + INTEGER_LATENCY + sum_stages(cfg) + token.top
+                        + token.products)
             before = self.closed
             for _ in range(run["tiles"] if number < count else 1):
                 # The lanes go on without a gap; they wait to complete a step while V is not free.
                 start = max(self.tail, known + latency)
                 first = max(start + token.first, self.closed)
-                self.causes.tile(token, self.tail, start, first, entered + 2 + latency)
+                self.causes.tile(token, self.tail, start, first, entered + 4 + latency)
                 self.tail = first + token.rest
                 # V is complete with its last add, if the place it moves to is free.
                 adds = max(self.tail + max(1, token.tail), products,
@@ -215,50 +248,49 @@ class Timeline:
                 if number < count:
                     self._leave(run, next(costs))
                 else:
-                    self.out = max(self.out + 1, self.closed + 1 + self._drain_latency)
-                    self.drained = max(self.closed + 1, self.out)
+                    self.out = max(self.out + 1, self.closed + 5)
+                    self.drained = self.closed + 1
             if token.products > 1:
                 self.reading.append((before, self.closed, run["tiles"] * token.products))
             if number < len(filled):
-                whole = max(self.out + 2, self.recorded[0] + filled[number].encode)
+                last = self.out if cfg.fire == "staircase" else self.left[-1] + 1
+                whole = announce_latency(cfg) + max(
+                    last, self.recorded[0] + filled[number].encode - 1 - row_cycles(cfg))
                 self._record(run["chain_buf"], filled[number], whole)
-
-    @property
-    def _drain_latency(self) -> int:
-        """From a column's V to its sum."""
-        scales, kept = bool(self.cfg.scale_bits), bool(self.cfg.acc_depth)
-        return {(False, False): 1, (True, False): 4, (False, True): 3, (True, True): 5}[
-            scales, kept]
 
     def _leave(self, run: dict[str, int], tile: Tile) -> None:
         """The tile that just closed: its columns are drained, fired, and put out."""
         cfg, cycles = self.cfg, pk.word_beats(self.cfg)
-        columns = self.closed + cfg.cols
-        sums = columns + self._drain_latency
-        self.drained, last = columns, self.out
+        begin, last = self.closed + 1, self.out
+        if len(self.left) >= tiles_inside(cfg):         # it waits for a place in the queue
+            begin = max(begin, self.left[-tiles_inside(cfg)] + 3)
+        if run["raw"] and run["acc_last"]:
+            begin = max(begin, self.firing)
+        self.drained = begin + cfg.cols - 1
+        sums = self.drained + drain_latency(cfg)
+        left = sums
         if not run["acc_last"]:
-            return
-        if run["raw"]:
-            self.out = max(last + (cfg.cols + 1) * cycles, sums - 1 + 2 * cycles)
-            behind = self.out - sums
+            left = max([begin, *self.left[-1:]]) + 2
+        elif run["raw"]:
+            left = max(last + (cfg.cols + 1) * cycles, sums + 3 + 2 * cycles)
+            self.out = left
             self.causes.blocked += (cfg.cols + 1) * (cycles - 1)
         elif cfg.fire == "staircase":
-            loaded = max(sums + 2, last + cfg.cols - 1)
-            self.out = loaded + tile.fire + 1
-            behind = loaded - 2 - sums
+            left = max(sums + 3, last + cfg.cols - 2)
+            self.out = left + 1 + tile.fire + 1
         else:
-            # Levels are collected; a tile's spikes and END leave while the next is, up to its
-            # first salient level, which leaves at once.
-            arrives = sums + cfg.out_level_bits + 4
-            collected = max(arrives, self.collected + 1 + tile.collect,
-                            last + (tile.held or 1 - cycles))
-            self.out = collected + 1 + (tile.steps + 1) * cycles
-            self.collected, behind = collected, collected - arrives
+            # Columns are collected; a tile's spikes and END leave while the next is, up to its
+            # first salient column, which leaves at once.
+            self.firing = self.drained + fire_latency(cfg) + 1
+            left = max(sums + fire_latency(cfg) + 3, self.collected + tile.collect,
+                       last + (tile.held - 1 if tile.held else 1 - cycles))
+            self.out = left + 1 + (tile.steps > 0) + (tile.steps + 1) * cycles
+            self.collected = left
             self.causes.blocked += (tile.salients + tile.steps + 1) * (cycles - 1)
-        if run["chain"]:
+        self.left.append(left)
+        if run["chain"] and cfg.fire == "staircase":
             whole = cfg.cols % cfg.groups == 0
             self.out += cfg.cols // cfg.groups - 1 if whole else cfg.cols + cfg.cols // cfg.groups
-        self.drained = max(columns, columns + behind)
 
 
 #: A load may end so, a run may go on in spite of the others.

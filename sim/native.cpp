@@ -188,6 +188,7 @@ API const uint8_t* spinteger_output(const Machine* machine, uint64_t* beats) {
 API uint32_t spinteger_read(Machine* machine, uint32_t address) {
     machine->top.reg_addr = static_cast<decltype(machine->top.reg_addr + 0)>(address);
     machine->cycle(false);
+    machine->cycle(false);
     return machine->top.reg_rdata;
 }
 

@@ -53,12 +53,13 @@ def verilog(cfg: Config) -> str:
     return builds.verilog(Machine, cfg)
 
 
-def build(cfg: Config, waves: bool = False) -> tuple[Path, float]:
+def build(cfg: Config, waves: bool = False, text: str | None = None) -> tuple[Path, float]:
     """The shared library of the machine, and the seconds it took to make (0.0: it was there).
 
-    Raises `NativeError` naming the log when that fails, `tools.SimulatorMissing`.
+    `text`: other Verilog with the ports of `cfg`'s machine, such as its netlist. Raises
+    `NativeError` naming the log when that fails, `tools.SimulatorMissing`.
     """
-    tool, text = tools.find("verilator"), verilog(cfg)
+    tool, text = tools.find("verilator"), text or verilog(cfg)
     environment = tools.environment("verilator")
     # Precompiled headers; the wheel's makefiles name them in a way g++ does not find.
     make = _MAKE + (" CFG_CXXFLAGS_PCH_I=-include" if tool.origin == "wheel" else "")
@@ -110,12 +111,13 @@ def _library(path: Path) -> ctypes.CDLL:
 class Native:
     """One simulated machine, out of reset. Close it, or use it as a context manager.
 
-    `last_bit`: where `last` is in the output's payload. `waves`: write a VCD there. Raises as
-    `build`.
+    `last_bit`: where `last` is in the output's payload. `waves`: write a VCD there. `text`, and
+    what is raised: as `build`.
     """
 
-    def __init__(self, cfg: Config, last_bit: int | None = None, waves: Path | None = None):
-        path, self.build_s = build(cfg, waves is not None)
+    def __init__(self, cfg: Config, last_bit: int | None = None, waves: Path | None = None,
+                 text: str | None = None):
+        path, self.build_s = build(cfg, waves is not None, text)
         self._lib = _library(path)
         self.in_bytes = int(self._lib.spinteger_in_bytes())
         self.out_bytes = int(self._lib.spinteger_out_bytes())

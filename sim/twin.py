@@ -108,6 +108,8 @@ class Twin:
     def _counters(self) -> str:
         read = self.machine.read
         self.machine.write("latch", 1)
+        while read("latch"):
+            pass
         values = {name: read(f"{name}_low") | read(f"{name}_high") << 32
                   for name in ("cycles", *(name for name, _ in isa.CAUSES))}
         cycles = values.pop("cycles")

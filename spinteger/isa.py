@@ -206,7 +206,9 @@ EVENTS: tuple[tuple[str, str], ...] = (
     ("tiles", "tiles of tokens computed"),
 )
 COUNTERS = ("cycles", *(name for name, _ in CAUSES), *(name for name, _ in EVENTS))
-COUNTER_BITS = 48
+COUNTER_BITS = 64
+#: Bits of `error_count`.
+ERROR_COUNT_BITS = 16
 
 ID_VALUE = 0x5350_4947          #: "SPIG"
 _COUNTER_BASE = 0x100
@@ -220,11 +222,12 @@ REGISTERS: tuple[Register, ...] = (
              "all counters"),
     Register("error", 0x10, "r", "the first error since it was cleared: bits 7..0 its code, "
              "bits 31..8 the low 24 bits of the packet's number since reset"),
-    Register("error_count", 0x14, "r", "errors since it was cleared"),
-    Register("packets", 0x18, "r", "packets seen since reset"),
+    Register("error_count", 0x14, "r", "errors since it was cleared, modulo 2^16"),
+    Register("packets", 0x18, "r", "packets seen since reset, modulo 2^24 like the "
+             "number in `error`"),
     Register("fence_tag", 0x1C, "r", "tag of the last fence passed"),
-    Register("latch", 0x20, "w", "any write: copy all counters to where they are read, so that "
-             "they belong together"),
+    Register("latch", 0x20, "rw", "any write: copy all counters to where they are read. Reads 1 "
+             "until the copy is complete"),
     *(Register(f"{name}_{part}", _COUNTER_BASE + 8 * index + 4 * (part == "high"), "r",
                f"counter `{name}`, {'low 32' if part == 'low' else 'high'} bits, as latched")
       for index, name in enumerate(COUNTERS) for part in ("low", "high")),

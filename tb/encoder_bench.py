@@ -145,7 +145,8 @@ class EncoderBench(Bench):
         names = {name: {"lane": "bank"}.get(name, name) for name, _ in layout}
         for at in range(want.list_length):
             self.dut.place.value = start + at
-            await FallingEdge(self.dut.clk)
+            for _ in range(2):              # memory, and its output register
+                await FallingEdge(self.dut.clk)
             for lane, entries in enumerate(want.lists):
                 if at < len(entries):
                     word = self.part("salients", lane, layout)

@@ -73,6 +73,8 @@ class Referee:
         assert await bench.read("packets") == self.packets
         assert await bench.read("fence_tag") == tag
         await bench.write("latch", 1)
+        while await bench.read("latch"):
+            pass
         counters = {name: await bench.read(f"{name}_low") | await bench.read(f"{name}_high") << 32
                     for name in ("cycles", *(name for name, _ in isa.CAUSES))}
         assert sum(counters.values()) == 2 * counters["cycles"], counters

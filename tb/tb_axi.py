@@ -299,6 +299,8 @@ async def counters(dut):
 
     async def values() -> dict[str, int]:
         await bench.write("latch", 0)
+        while await bench.read("latch"):
+            pass
         return {name: await bench.read(f"{name}_low") | await bench.read(f"{name}_high") << 32
                 for name in isa.COUNTERS}
 

@@ -53,8 +53,9 @@ class MachineBench(Bench):
         self.idle("reg_addr", "reg_write", "reg_wdata")
 
     async def read(self, register: str) -> int:
-        """A control register, one cycle later."""
+        """A control register, two cycles later."""
         self.dut.reg_addr.value = isa.BY_REGISTER[register].address
+        await FallingEdge(self.dut.clk)
         await FallingEdge(self.dut.clk)
         return int(self.dut.reg_rdata.value)
 
@@ -99,6 +100,8 @@ async def job(dut):
     words, cycles = await bench.play(beats)
     seconds = time.process_time() - cpu
     await bench.write("latch", 1)
+    while await bench.read("latch"):
+        pass
     registers = {name: await bench.read(name) for name in READ}
     width = port_bytes(bench.cfg.bus_bits + 1)
     output = np.frombuffer(b"".join(word.to_bytes(width, "little") for word in words), np.uint8)

@@ -205,7 +205,7 @@ async def no_room_and_nothing_there(dut):
 
 @cocotb.test()
 async def transfers_per_cycle(dut):
-    """Back to back in one cycle, each transfer takes 2 clock cycles: registers and data."""
+    """Back to back in one cycle, each transfer takes 3 clock cycles: registers and data."""
     bench = await started(dut, "transfers_per_cycle", stall=0.0)
     beats = bench.sends([[1] * 2 * bench.pieces])
     for ops in ([WBOp(ADDRESS["control"], n & 3) for n in range(20)],
@@ -245,6 +245,8 @@ async def counters(dut):
 
     async def values() -> dict[str, int]:
         await bench.write("latch", 0)
+        while await bench.read("latch"):
+            pass
         return {name: await bench.read(f"{name}_low") | await bench.read(f"{name}_high") << 32
                 for name in isa.COUNTERS}
 

@@ -31,6 +31,7 @@ from hdl.payloads import (
 )
 from hdl.recorder import Recorder
 from hdl.salient_list import SalientList
+from hdl.serial_top import SerialTop
 from hdl.trains import Trains
 from hdl.weight_bank import WeightBank
 from spinteger.config import Config
@@ -73,7 +74,7 @@ class EncoderTop(wiring.Component):
                 queue.push.eq(encoder.push[lane]), queue.push_buf.eq(encoder.push_queue),
                 queue.push_level.eq(encoder.offer[lane].level),
                 queue.push_neg.eq(encoder.offer[lane].neg), queue.push_row.eq(encoder.push_row),
-                encoder.fill[lane].eq(queue.fill), queue.forget.eq(recorder.done),
+                encoder.fill[lane].eq(queue.fill), queue.move.eq(encoder.move),
                 queue.load.eq(recorder.load), queue.load_buf.eq(recorder.load_queue),
                 queue.load_level.eq(recorder.load_level), recorder.last[lane].eq(queue.last),
                 recorder.valid[lane].eq(queue.valid), recorder.row[lane].eq(queue.row),
@@ -85,7 +86,8 @@ class EncoderTop(wiring.Component):
                 listed.write.eq(encoder.list[number]), listed.write_buf.eq(encoder.list_buf),
                 listed.write_place.eq(encoder.list_place),
                 listed.write_entry.eq(encoder.list_entry),
-                listed.en.eq(1), listed.buf.eq(self.read_buf), listed.place.eq(self.place),
+                listed.en.eq(1), listed.read.eq(1), listed.buf.eq(self.read_buf),
+                listed.place.eq(self.place),
                 self.salients[number].eq(listed.entry),
             ]
         m.d.comb += [
@@ -95,10 +97,11 @@ class EncoderTop(wiring.Component):
             self.encoding.eq(encoder.encoding), self.ready.eq(trains.ready),
             self.bad.eq(trains.bad), self.full.eq(trains.full),
             trains.en.eq(1), trains.buf.eq(self.read_buf), trains.addr.eq(self.addr),
-            self.word.eq(trains.played), self.entry.eq(trains.entry[0]),
-            trains.ask[0].en.eq(1), trains.ask[0].buf.eq(self.read_buf),
-            trains.ask[0].token.eq(self.token),
+            self.word.eq(trains.played),
+            self.entry.eq(trains.entry[0].as_value() | trains.entry[1].as_value()),
         ]
+        for ask in trains.ask:
+            m.d.comb += [ask.en.eq(1), ask.buf.eq(self.read_buf), ask.token.eq(self.token)]
         return m
 
 
@@ -134,8 +137,9 @@ class ColumnTop(wiring.Component):
             columns.snap.eq(valid & leaf.snap), columns.tile_end.eq(leaf.tile_end),
             columns.fire.eq(leaf.fire),
         ]
-        m.d.comb += [columns.wgt[lane].eq(Mux(valid, leaf.wgt[lane].as_value(), 0))
-                     for lane in range(cfg.rows)]
+        with m.If(columns.en):             # the codes follow signs and step, as in the lanes
+            m.d.sync += [columns.wgt[lane].eq(Mux(valid, leaf.wgt[lane].as_value(), 0))
+                         for lane in range(cfg.rows)]
         return m
 
 
@@ -164,8 +168,9 @@ class IntegerTop(wiring.Component):
         wiring.connect(m, wiring.flipped(self.wgt), banks.wgt)
         m.d.comb += [
             unit.visit.valid.eq(self.visit.valid), self.visit.ready.eq(unit.visit.ready),
-            unit.visit.payload.eq(self.visit.payload.visit),
-            banks.read.eq(unit.read), banks.addr.eq(unit.addr), unit.rows.eq(banks.rows),
+            unit.visit.payload.eq(self.visit.payload.visit), unit.buf.eq(self.visit.payload.buf),
+            banks.read_en.eq(unit.en), banks.read.eq(unit.read),
+            banks.addr.eq(unit.addr), unit.rows.eq(banks.rows),
         ]
         for number in range(cfg.int_lanes):
             m.submodules[f"salient_list_{number}"] = listed = SalientList(cfg)
@@ -173,10 +178,22 @@ class IntegerTop(wiring.Component):
                 listed.write.eq(self.write[number]), listed.write_buf.eq(self.write_buf),
                 listed.write_place.eq(self.write_place),
                 listed.write_entry.eq(self.write_entry[number]),
-                listed.en.eq(unit.place_en), listed.buf.eq(self.visit.payload.buf),
+                listed.en.eq(unit.en), listed.read.eq(unit.place_read),
+                listed.buf.eq(unit.place_buf),
                 listed.place.eq(unit.place), unit.entry[number].eq(listed.entry),
             ]
         return m
+
+
+#: Clock cycles per bit of the bench's serial line: as few as the receiver works with.
+SERIAL_DIVISOR = 8
+
+
+class SerialBenchTop(SerialTop):
+    """The machine behind a UART that is fast for its clock, so that simulations are short."""
+
+    def __init__(self, cfg: Config):
+        super().__init__(cfg, clk_hz=SERIAL_DIVISOR, baud=1)
 
 
 #: Bench name -> the component it drives.
@@ -185,4 +202,5 @@ TOPS: dict[str, type[wiring.Component]] = {
     "if_bank": IfBank, "array": HybridArray,
     "axi": AxiTop, "wishbone": WishboneTop, "machine": Machine,
     "axi_machine": AxiMachine, "wishbone_machine": WishboneMachine,
+    "serial_machine": SerialBenchTop,
 }

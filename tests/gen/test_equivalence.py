@@ -24,7 +24,7 @@ from hdl.gather import Gather
 from hdl.if_bank import IfBank
 from hdl.integer_unit import IntegerUnit
 from hdl.lane import SpikeLane
-from hdl.load_weights import WeightLoader
+from hdl.loader import Loader
 from hdl.packets import PacketReader
 from hdl.player import Player
 from hdl.ramp import RampControl
@@ -40,7 +40,7 @@ SMALL = Config(rows=4, cols=2, homes=2, int_lanes=2, k=8, depth=8, tiles=2, toke
                frac_bits=2, theta_bits=6, window=3, sal_bits=4, wgt_bits=2, train_depth=8,
                list_depth=8, acc_depth=4, scale_bits=2, bus_bits=32)
 PARTS = (Accumulate, Balancer, BufferState, Column, Emitter, Encoder, EventQueue, Gather, IfBank,
-         IntegerUnit, WeightLoader, PacketReader, Player, RampControl, Recorder, Registers,
+         IntegerUnit, Loader, PacketReader, Player, RampControl, Recorder, Registers,
          SalientList, SpikeLane, Trains, Walk, WeightBank)
 _FLAT = ("proc", "flatten", "memory", "opt_clean -purge")
 
@@ -74,7 +74,7 @@ def gold_of(component: object) -> str:
 @pytest.mark.parametrize("part, cfg", [
     *((part, SMALL) for part in PARTS), (IfBank, SMALL.with_(fire="staircase")),
     (Column, SMALL.with_(signed=False)), (Encoder, SMALL.with_(signed=False, exp_max=0)),
-    (WeightLoader, SMALL.with_(cols=40, acc_depth=0))])
+    (Loader, SMALL.with_(cols=40, acc_depth=0))])
 def test_part(part, cfg):
     assert unproven(gold_of(part(cfg)), to_verilog(part(cfg), "gate")) == ""
 

@@ -8,6 +8,7 @@ import random
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
 
+from hdl.load_layout import map_step
 from spinteger import isa
 from spinteger.config import PRESETS, Config
 from spinteger.isa import Error
@@ -61,6 +62,7 @@ class Front:
     errors: list[tuple[Error, int]] = field(default_factory=list)
     loaded: int = 0                                      # weight rows
     skipped: int = 0
+    empty_steps: int = 0                                 # of bit maps
 
     def __post_init__(self) -> None:
         self.number = 0
@@ -194,21 +196,29 @@ class Front:
             self.wgt.append(((addr, base, pattern, rows), done))
             self.loaded += len(rows)
 
+        def row() -> Generator[None, int, int]:
+            data = 0
+            for part in range(cfg.wgt_row_beats):
+                data |= (yield) << part * cfg.bus_bits
+            return data
+
         for tile in range(v["tiles"]):
-            for k in range(0, inputs, 32 if v["sparse"] else cfg.wgt_beat_rows):
-                named = [k]
-                if v["sparse"]:
+            if not v["sparse"]:
+                for k in range(0, inputs, cfg.wgt_beat_rows):
+                    data = yield from row()
+                    word(tile, k, {place: data >> place * bits & (1 << bits) - 1
+                                   for place in range(cfg.wgt_beat_rows)})
+                continue
+            step = map_step(cfg)
+            for k in range(0, inputs, step):
+                if k % 32 == 0:
                     bitmap = yield
-                    named = [n for n in range(k, min(k + 32, inputs)) if bitmap >> n - k & 1]
+                named = [n for n in range(k, k + step) if bitmap >> n % 32 & 1]
                 for n in named:
-                    data = 0
-                    for part in range(cfg.wgt_row_beats):
-                        data |= (yield) << part * cfg.bus_bits
-                    places = [n % cfg.wgt_beat_rows] if v["sparse"] else range(cfg.wgt_beat_rows)
-                    word(tile, n, {place: data >> at * bits & (1 << bits) - 1
-                                   for at, place in enumerate(places)})
-                if v["sparse"]:
-                    self.skipped += min(32, inputs - k) - len(named)
+                    data = yield from row()
+                    word(tile, n, {n % cfg.wgt_beat_rows: data & (1 << bits) - 1})
+                self.skipped += step - len(named)
+                self.empty_steps += not named
 
     def _load_thr(self, v: dict, beats: list[Beat], part: str = "thr") -> None:
         slot = self.slots[v["slot"]]

@@ -1,6 +1,6 @@
 """Rigs: blocks wired up with their neighbours, as in the array, for tests of their own."""
 
-from amaranth.hdl import Cat, Module, Mux
+from amaranth.hdl import Module
 
 from hdl.encoder import Encoder
 from hdl.event_queue import EventQueue
@@ -18,23 +18,20 @@ def add_queues(m: Module, cfg: Config, encoder: Encoder) -> list[EventQueue]:
             queue.push.eq(encoder.push[lane]), queue.push_buf.eq(encoder.push_queue),
             queue.push_level.eq(encoder.offer[lane].level),
             queue.push_neg.eq(encoder.offer[lane].neg), queue.push_row.eq(encoder.push_row),
-            encoder.fill[lane].eq(queue.fill),
+            encoder.fill[lane].eq(queue.fill), queue.move.eq(encoder.move),
         ]
         queues.append(queue)
     return queues
 
 
 class EncoderRig:
-    """Encoder and event queues; taking a token from `coded` empties its half of the queues."""
+    """Encoder and event queues, which nobody pops."""
 
     def __init__(self, cfg: Config):
         self.cfg = cfg
         self.module = m = Module()
         m.submodules.encoder = self.encoder = encoder = Encoder(cfg)
-        coded = encoder.coded
-        done = Mux(coded.valid & coded.ready, Cat(~coded.payload.queue, coded.payload.queue), 0)
-        for queue in add_queues(m, cfg, encoder):
-            m.d.comb += queue.forget.eq(done)
+        add_queues(m, cfg, encoder)
 
 
 class EncodeRig:
@@ -48,7 +45,7 @@ class EncodeRig:
         m.submodules.trains = self.trains = trains = Trains(cfg)
         for lane, queue in enumerate(add_queues(m, cfg, encoder)):
             m.d.comb += [
-                queue.forget.eq(recorder.done), queue.load.eq(recorder.load),
+                queue.load.eq(recorder.load),
                 queue.load_buf.eq(recorder.load_queue), queue.load_level.eq(recorder.load_level),
                 recorder.last[lane].eq(queue.last), recorder.valid[lane].eq(queue.valid),
                 recorder.row[lane].eq(queue.row), recorder.neg[lane].eq(queue.neg),

@@ -5,71 +5,90 @@ import random
 import pytest
 import torch
 
-from hdl.accumulate import Accumulate
+from hdl.accumulate import Accumulate, drain_latency
 from spinteger.config import Config
 from tests.hdl.drains import DRAINS, Loaded, Run, expect, random_runs, send_runs
-from tests.hdl.streams import Bench, get, put, simulate
+from tests.hdl.streams import Bench, put, simulate
 
 configs = pytest.mark.parametrize("cfg", DRAINS.values(), ids=DRAINS)
-LATENCY = {"small": 5, "no_scales": 3, "no_kept_sums": 4, "neither": 1}
+LATENCY = {"small": 8, "no_scales": 4, "no_kept_sums": 7, "neither": 2}
 
 
 def drain(cfg: Config, loaded: Loaded, runs: list[Run], stall: float = 0.0,
-          seed: int = 50) -> tuple[list, list[int]]:
+          seed: int = 50) -> tuple[list[tuple], list[int]]:
     """All runs' sums, checked; returns (sum, cycle) pairs and the cycles tiles were taken in."""
-    bench, received, ended, taken = Bench(Accumulate(cfg)), [], [0], []
-    dut = bench.dut
+    bench = Bench(Accumulate(cfg))
+    dut, sums, entered, taken, over = bench.dut, [], [], [], {}
+    due: list[int] = []                 # runs' last columns are through
+    stored: list[int] = []
+    now = [0]
 
     def rng(n: int) -> random.Random | None:
         return random.Random(seed + n) if stall else None
 
-    def over(words: list) -> bool:
-        ended[0] += words[-1].end if words else 0
-        return ended[0] == len(runs)
+    def done() -> int:
+        return sum(cycle <= now[0] for cycle in due)
 
     async def send(ctx):
         await put(ctx, dut.thr, loaded.words(cfg), rng(0), stall)
-        await send_runs(ctx, dut, cfg, runs, lambda: ended[0], rng(1), stall)
+        await send_runs(ctx, dut, cfg, runs, done, rng(1), stall)
+        while done() < len(runs):
+            await ctx.tick()
 
-    async def watch(ctx):
-        async for _, _, cycle, valid, ready in ctx.tick().sample(
-                bench.cycle, dut.psum.valid, dut.psum.ready):
+    async def let_in(ctx):
+        stalls = rng(2)
+        while done() < len(runs):
+            ctx.set(dut.room, stalls is None or stalls.random() >= stall)
+            await ctx.tick()
+
+    async def log(ctx):
+        watched = (dut.psum.valid, dut.psum.ready, dut.enter, dut.tile, dut.sum_valid, dut.sum,
+                   dut.wrapped, dut.stored, bench.cycle)
+        async for _, _, valid, ready, enter, tile, sum_valid, word, wrapped, kept, cycle in (
+                ctx.tick().sample(*watched)):
+            now[0] = cycle
             if valid and ready:
                 taken.append(cycle)
+            if enter:
+                entered.append(tile)
+                if tile.end:
+                    due.append(cycle + cfg.cols + drain_latency(cfg) + 3)
+            if sum_valid:
+                sums.append((word, cycle))
+            if wrapped:
+                over[cycle] = wrapped
+            if kept:
+                stored.append(cycle)
 
-    async def receive(ctx):
-        received.extend(await get(ctx, dut.sum, over, rng(2), stall, bench.cycle))
-        await ctx.tick()
-        assert ctx.get(dut.empty)
-
-    simulate(bench, send, receive, watch=[dut.sum], processes=[watch])
-    check(cfg, loaded, runs, [word for word, _ in received])
-    return received, taken
+    simulate(bench, send, let_in, processes=[log])
+    check(cfg, loaded, runs, sums, entered, over)
+    assert len(stored) == sum(not run.settings["acc_last"] for run in runs)
+    return sums, taken
 
 
-def check(cfg: Config, loaded: Loaded, runs: list[Run], words: list) -> None:
-    """Every word, in order."""
-    got = iter(words)
+def check(cfg: Config, loaded: Loaded, runs: list[Run], sums: list[tuple], entered: list,
+          over: dict[int, int]) -> None:
+    """Every sum and every tile, in order; an overflow is told of 2 cycles after its sum."""
+    got, tiles_in = iter(sums), iter(entered)
     for number, run in enumerate(runs):
         tokens, tiles, cols = run.v.shape
         for token in range(tokens):
             for tile in range(tiles):
+                info = next(tiles_in)
+                last, whole = tile == tiles - 1, token == tokens - 1 and not run.dropped
+                assert (info.run, info.last, info.end, info.drop) == (
+                    number % 2, last, last and whole, 0), number
                 for column in range(cols):
-                    word, where = next(got), (number, token, tile, column)
-                    assert (word.v, word.overflow) == (
-                        run.sums[token, tile, column],
-                        run.overflow[token, tile, column]), where
+                    (word, cycle), where = next(got), (number, token, tile, column)
+                    assert (word.v, word.run) == (run.sums[token, tile, column], number % 2), where
+                    assert word.lowest == (word.v == -1 << cfg.acc_bits - 1), where
                     assert word.theta == loaded.theta[run.settings["index"] + tile, column], where
-                    at_end = column == cols - 1
-                    assert (word.column, word.tile_end, word.last, word.drop, word.run) == (
-                        column, at_end, tile == tiles - 1, 0, number % 2), where
-                    assert word.end == (at_end and (token, tile) == (tokens - 1, tiles - 1)
-                                        and not run.dropped), where
+                    wraps = bool(run.overflow[token, tile, column])
+                    assert over.pop(cycle + 2, 0) == (1 << number % 2 if wraps else 0), where
         if run.dropped:
-            word = next(got)
-            assert (word.tile_end, word.last, word.end, word.drop, word.run, word.overflow) == (
-                1, 1, 1, 1, number % 2, 0), number
-    assert next(got, None) is None
+            info = next(tiles_in)
+            assert (info.run, info.last, info.end, info.drop) == (number % 2, 1, 1, 1), number
+    assert next(got, None) is next(tiles_in, None) is None and not over
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.3, 0.8], ids=["free", "stalled", "slow"])

@@ -35,56 +35,65 @@ def test_chains_fill_rows(cfg: Config) -> None:
             for at, tiles in enumerate(parts):
                 last = at == len(parts) - 1
                 ctx.set(dut.chain, 1)
-                for name, value in (("buf", buf), ("first", at == 0), ("last", last),
-                                    ("tiles", tiles), ("tokens", 1 + total % cfg.tokens)):
+                for name, value in (("buf", buf), ("last", last), ("tiles", tiles)):
                     ctx.set(getattr(dut, name), value)
+                rows = ctx.get(dut.chained)
                 await ctx.tick()
                 ctx.set(dut.chain, 0)
-                chain, buffer = ctx.get(dut.open_chain), ctx.get(dut.buffers[buf])
+                chain = ctx.get(dut.open_chain)
                 assert chain.open == (not last) and (last or chain.buf == buf)
                 assert chain.tiles == (0 if last else sum(parts[:at + 1]))
-                assert buffer.loaded == last
-            assert (buffer.rows, buffer.tokens) == (-(-total * cfg.cols // cfg.groups),
-                                                    1 + total % cfg.tokens)
-            assert buffer.rows <= cfg.rows_k
+                assert ctx.get(dut.loaded) >> buf & 1 == last
+            assert rows == -(-total * cfg.cols // cfg.groups) <= cfg.rows_k
+
+    simulate(dut, bench)
+
+
+def test_loaded() -> None:
+    """From a load's good end to the next load's start, buffer by buffer."""
+    dut, rng = BufferState(PRESETS["tiny"]), random.Random(3)
+
+    async def bench(ctx):
+        loaded = [0, 0]
+        for _ in range(200):
+            buf, strobe = rng.getrandbits(1), rng.choice(("load", "good", "chain", ""))
+            last = rng.getrandbits(1)
+            ctx.set(dut.buf, buf)
+            ctx.set(dut.last, last)
+            for name in ("load", "good", "chain"):
+                ctx.set(getattr(dut, name), name == strobe)
+            await ctx.tick()
+            if strobe:
+                loaded[buf] = int(strobe == "good" or (strobe == "chain" and last))
+            assert ctx.get(dut.loaded) == loaded[0] | loaded[1] << 1
 
     simulate(dut, bench)
 
 
 @pytest.mark.parametrize("ready", [0.2, 1.0])
 def test_overflows_are_reported_once_each(ready: float) -> None:
-    """Both buffers are opened and overflow, at any time, also in the same cycle."""
+    """Both buffers overflow, at any time, also in the same cycle; `pending` until it is said."""
     dut, rng, got, want = BufferState(PRESETS["tiny"]), random.Random(2), [], []
 
     async def bench(ctx):
-        full, filler = [False, False], [None, None]
+        full, left = [False, False], [False, False]
         for cycle in range(600):
-            buf = rng.getrandbits(1)
-            opens = not ctx.get(dut.pending) >> buf & 1 and rng.random() < 0.3
-            ctx.set(dut.load, opens and cycle % 2)
-            ctx.set(dut.chain, opens and not cycle % 2)
-            ctx.set(dut.first, 1)
-            ctx.set(dut.buf, buf)
-            ctx.set(dut.number, cycle)
-            ctx.set(dut.error.ready, rng.random() < ready)
-            if ctx.get(dut.error.valid) and ctx.get(dut.error.ready):
-                got.append(ctx.get(dut.error.payload.number))
-            await ctx.tick()
-            if opens:
-                full[buf], filler[buf] = False, cycle
-            for other in range(2):
-                empty = filler[other] is not None and not full[other]
-                if empty and filler[other] != cycle and rng.random() < 0.1:
-                    full[other] = True
-                    want.append(filler[other])
+            for buf in range(2):
+                if full[buf] and not left[buf] and rng.random() < 0.3:
+                    full[buf] = False                    # it is opened
+                elif not full[buf] and cycle < 590 and rng.random() < 0.1:
+                    full[buf] = left[buf] = True
+                    want.append(buf)
             ctx.set(dut.full, full[0] | full[1] << 1)
-        ctx.set(dut.load, 0)
-        ctx.set(dut.chain, 0)
-        ctx.set(dut.error.ready, 1)
-        for _ in range(4):
-            if ctx.get(dut.error.valid):
-                got.append(ctx.get(dut.error.payload.number))
+            assert ctx.get(dut.pending) == left[0] | left[1] << 1
+            reported = any(left) and rng.random() < ready
+            ctx.set(dut.reported, reported)
+            if reported:
+                which = ctx.get(dut.which)
+                assert left[which]
+                got.append(which)
+                left[which] = False
             await ctx.tick()
 
-    simulate(dut, bench, watch=[dut.error])
+    simulate(dut, bench)
     assert sorted(got) == sorted(want) and len(want) > 20

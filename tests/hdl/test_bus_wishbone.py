@@ -20,12 +20,13 @@ ROOM, WAITING, LAST = 1, 2, 4
 
 async def transfer(ctx, dut: WishboneTop, address: int, write: int | None = None,
                    sel: int = 15) -> int | None:
-    """One transfer: what was read (0 for a write), or None after `err`. It takes two cycles."""
+    """One transfer: what was read (0 for a write), or None after `err`. It takes three cycles."""
     for name, value in {"cyc": 1, "stb": 1, "we": write is not None, "adr": address,
                         "dat": write or 0, "sel": sel}.items():
         ctx.set(getattr(dut, f"wb_{name}_i"), value)
-    assert not ctx.get(dut.wb_ack_o) and not ctx.get(dut.wb_err_o)
-    await ctx.tick()
+    for _ in range(2):
+        assert not ctx.get(dut.wb_ack_o) and not ctx.get(dut.wb_err_o)
+        await ctx.tick()
     ack, err, value = (ctx.get(port) for port in (dut.wb_ack_o, dut.wb_err_o, dut.wb_dat_o))
     assert ack + err == 1
     await ctx.tick()

@@ -24,9 +24,11 @@ CONFIGS = {
 
 
 class Rig:
-    """A column with its sign tree; `cycle` drives one clock cycle."""
+    """A column with its sign tree; `cycle` drives one clock cycle.
 
-    CONTROLS = ("snap", "clear", "add_hold", "add_prod", "close", "prod")
+    Controls and signs come a cycle ahead of the codes, so the codes are kept for one cycle:
+    what `cycle` describes happens in the next one, and `v` shows it after that.
+    """
 
     def __init__(self, cfg: Config):
         self.cfg = cfg
@@ -38,15 +40,27 @@ class Rig:
             if node_count(cfg):
                 m.d.comb += column.sub.eq(signs.sub)
         self.bench = Bench(m)
+        self.before = [0] * cfg.rows
+        self.en = 1
 
-    async def cycle(self, ctx, wgt=None, negs: int = 0, en: int = 1, **controls: int) -> None:
-        ctx.set(self.column.en, en)
-        ctx.set(self.signs.en, en)
-        ctx.set(self.column.wgt, wgt or [0] * self.cfg.rows)
+    async def cycle(self, ctx, wgt=None, negs: int = 0, en: int = 1, snap: int = 0,
+                    clear: int = 0, add_hold: int = 0, add_prod: int = 0, close: int = 0,
+                    prod: int = 0) -> None:
+        column = self.column
+        ctx.set(column.next, {"en": en, "take": en & snap, "clear": en & clear,
+                              "add": add_hold | add_prod, "add_hold": add_hold, "close": close})
+        ctx.set(column.prod_en, 1)
+        ctx.set(column.prod, prod)
+        ctx.set(self.signs.en, self.en)
         ctx.set(self.signs.neg, negs)
-        for name in self.CONTROLS:
-            ctx.set(getattr(self.column, name), controls.get(name, 0))
+        ctx.set(column.wgt, self.before)
         await ctx.tick()
+        self.before, self.en = wgt or [0] * self.cfg.rows, en
+
+    async def v(self, ctx) -> int:
+        """V of the tile that the last cycle closed."""
+        await self.cycle(ctx)
+        return ctx.get(self.column.v)
 
 
 @pytest.mark.parametrize("cfg", CONFIGS.values(), ids=CONFIGS)
@@ -56,18 +70,24 @@ def test_random_controls(cfg: Config) -> None:
 
     async def bench(ctx):
         leaves = [0] * tree_depth(cfg)
-        s = hold = total = v = spent = 0
+        s = hold = total = spent = 0
+        v = later = None
+        wgt, negs, en = [0] * cfg.rows, 0, 1
+        await rig.cycle(ctx)
         for _ in range(1200):
+            if en:          # a leaf that is not taken stays
+                wgt = [rng.choice([-8, -1, 0, 3, 7]) for _ in range(cfg.rows)]
+                negs = rng.getrandbits(cfg.rows) if cfg.signed else 0
             en = rng.random() < 0.8
-            wgt = [rng.choice([-8, -1, 0, 3, 7]) for _ in range(cfg.rows)]
-            negs = rng.getrandbits(cfg.rows) if cfg.signed else 0
             snap = rng.random() < 0.3
             clear = snap and rng.random() < 0.3 or (spent + 2) * cfg.rows > cfg.groups * cfg.rows_k
-            add = rng.choice(["add_hold", "add_prod", None])
+            snap = snap or clear
             prod = rng.randint(-1 << cfg.prod_bits - 2, 1 << cfg.prod_bits - 2)
             close = rng.random() < 0.1 or abs(total) > (1 << cfg.v_bits - 2)
-            await rig.cycle(ctx, wgt, negs, en, snap=snap, clear=clear, close=close, prod=prod,
+            add = rng.choice(["add_hold", "add_prod", *[None] * (not close)])
+            await rig.cycle(ctx, wgt, negs, en, snap, clear, close=close, prod=prod,
                             **({add: 1} if add else {}))
+            assert later is None or ctx.get(rig.column.v) == later
             step_sum = sum(-w if negs >> n & 1 else w for n, w in enumerate(wgt))
             total += {"add_hold": hold, "add_prod": prod, None: 0}[add]
             if en:
@@ -78,7 +98,7 @@ def test_random_controls(cfg: Config) -> None:
                 s, spent = (0, 0) if clear else (s, spent)
             if close:
                 v, total = total, 0
-            assert ctx.get(rig.column.v) == v
+            later = v
 
     simulate(rig.bench, bench)
 
@@ -110,7 +130,7 @@ def test_running_sum_and_v_follow_the_golden_ramp(cfg: Config) -> None:
             await rig.cycle(ctx, snap=1, clear=end)
             await rig.cycle(ctx, add_hold=1, close=probe)
             if probe:
-                assert ctx.get(rig.column.v) == int(trace[token, t, 0])
+                assert await rig.v(ctx) == int(trace[token, t, 0])
         left = int(salients[token, 0])
         top = (1 << cfg.prod_bits - 1) - 1
         while left > top or left < -top:
@@ -118,7 +138,7 @@ def test_running_sum_and_v_follow_the_golden_ramp(cfg: Config) -> None:
             await rig.cycle(ctx, add_prod=1, prod=part)
             left -= part
         await rig.cycle(ctx, add_prod=1, prod=left, close=1)
-        return ctx.get(rig.column.v)
+        return await rig.v(ctx)
 
     async def bench(ctx):
         for token in range(3):
@@ -145,15 +165,14 @@ def test_worst_case_sums_fit(name: str, negs: int) -> None:
         for _ in range(tree_depth(cfg)):
             await rig.cycle(ctx)
         await rig.cycle(ctx, snap=1, clear=1)
-        for _ in range(cfg.window):
-            await rig.cycle(ctx, add_hold=1)
-        await rig.cycle(ctx, close=1)
-        assert ctx.get(rig.column.v) == lowest * inputs * cfg.window * (-1 if negs else 1)
+        for left in range(cfg.window, 0, -1):
+            await rig.cycle(ctx, add_hold=1, close=left == 1)
+        assert await rig.v(ctx) == lowest * inputs * cfg.window * (-1 if negs else 1)
         for sign in (1, -1):
             for left in range(inputs, 0, -cfg.int_lanes):   # ... as many integer lanes
                 await rig.cycle(ctx, add_prod=1, prod=sign * peak * min(left, cfg.int_lanes),
                                 close=left <= cfg.int_lanes)
-            assert ctx.get(rig.column.v) == sign * peak * inputs
+            assert await rig.v(ctx) == sign * peak * inputs
 
     simulate(rig.bench, bench)
 
@@ -169,6 +188,6 @@ def test_latency_from_leaf_to_s_is_tree_depth_plus_one() -> None:
             for n in range(1, tree_depth(cfg) + 1):
                 await rig.cycle(ctx, snap=late == n, clear=n == tree_depth(cfg))
             await rig.cycle(ctx, add_hold=1, close=1)
-            assert ctx.get(rig.column.v) == (5 if late == tree_depth(cfg) else 0)
+            assert await rig.v(ctx) == (5 if late == tree_depth(cfg) else 0)
 
     simulate(rig.bench, bench)

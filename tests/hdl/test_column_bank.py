@@ -65,11 +65,9 @@ def test_sums_equal_the_golden_ramp(cfg: Config, stall: float) -> None:
             for word in leaves(cfg, q, w):
                 ctx.set(dut.snap, 0)
                 while rng.random() < stall:      # a bubble: zero rows, no step
+                    await ctx.tick().until(dut.en)
                     for lane in range(cfg.rows):
                         ctx.set(dut.wgt[lane], [0] * cfg.cols)
-                    await ctx.tick().until(dut.en)
-                for lane in range(cfg.rows):
-                    ctx.set(dut.wgt[lane], word["wgt"][lane])
                 ctx.set(dut.neg, word["neg"])
                 ctx.set(dut.dt, word["dt"])
                 ctx.set(dut.tile_end, word["tile_end"])
@@ -77,6 +75,8 @@ def test_sums_equal_the_golden_ramp(cfg: Config, stall: float) -> None:
                         {name: rng.getrandbits(1) for name in fires[number]})
                 ctx.set(dut.snap, word["snap"])
                 await ctx.tick().until(dut.en)
+                for lane in range(cfg.rows):     # the codes follow
+                    ctx.set(dut.wgt[lane], word["wgt"][lane])
         ctx.set(dut.snap, 0)
 
     async def send_products(ctx):
@@ -109,7 +109,7 @@ def test_sums_equal_the_golden_ramp(cfg: Config, stall: float) -> None:
 
 def test_a_leaf_a_cycle_and_v_after_its_adds() -> None:
     """Three words, two adds of S and one product: neither waits for the other. V is there tree
-    depth + 1 cycles after a tile's last leaf, and one for the add of its last S."""
+    depth + 2 cycles after the signs of a tile's last leaf, and one for the add of its last S."""
     cfg = BASE
     dut, tiles = ColumnBank(cfg), 6
     bench = Bench(dut)
@@ -120,12 +120,12 @@ def test_a_leaf_a_cycle_and_v_after_its_adds() -> None:
 
     async def send_leaves(ctx):
         for word in words * tiles:
-            for lane in range(cfg.rows):
-                ctx.set(dut.wgt[lane], word["wgt"][lane])
             for name in ("neg", "snap", "dt", "tile_end"):
                 ctx.set(getattr(dut, name), word[name])
             assert ctx.get(dut.en)
             taken.extend(await ctx.tick().sample(bench.cycle).until(dut.en))
+            for lane in range(cfg.rows):
+                ctx.set(dut.wgt[lane], word["wgt"][lane])
         ctx.set(dut.snap, 0)
 
     async def send_products(ctx):
@@ -139,4 +139,4 @@ def test_a_leaf_a_cycle_and_v_after_its_adds() -> None:
     assert taken == list(range(taken[0], taken[0] + len(taken)))
     lasts = taken[len(words) - 1::len(words)]
     assert [v - last for v, last in zip(closed, lasts, strict=True)] == [
-        tree_depth(cfg) + 1 + 1] * tiles
+        tree_depth(cfg) + 2 + 1] * tiles

@@ -5,6 +5,7 @@ import random
 import pytest
 
 from hdl.dispatcher import Dispatcher
+from hdl.packets import USED_BITS
 from spinteger import isa
 from spinteger.config import PRESETS, Config
 from spinteger.isa import Error
@@ -39,6 +40,12 @@ class Heads(Front):
 Head = tuple[int, bool, Error, Error]       # descriptor, last, its error, how its load ends
 
 
+def head_of(number: int, descriptor: int, last: bool, error: Error = Error.NONE) -> dict:
+    """What the packet reader says of a packet."""
+    return {"descriptor": descriptor & (1 << USED_BITS) - 1, "above": descriptor >> USED_BITS > 0,
+            "last": last, "error": error, "number": number}
+
+
 def run(cfg: Config, heads: list[Head], plan: Plan, seed: int, stall: float = 0.3,
         slow: int = 20) -> Heads:
     """Dispatch all, and check what leaves the dispatcher."""
@@ -49,23 +56,24 @@ def run(cfg: Config, heads: list[Head], plan: Plan, seed: int, stall: float = 0.
     fences, loads, taken = [], [], []
 
     async def send(ctx):
-        await put(ctx, dut.head, [{"descriptor": descriptor, "last": last, "error": error,
-                                   "number": number}
+        await put(ctx, dut.head, [head_of(number, descriptor, last, error)
                                   for number, (descriptor, last, error, _) in enumerate(heads)],
                   rng, stall)
 
     async def rest(ctx):
         """Reader, loader and output: bodies to drop, loads that end, fences."""
-        current, body, loading = -1, False, -1
+        current, body, loading, offered = -1, False, -1, False
         sampled = (dut.head.valid, dut.head.ready, dut.start, dut.empty, dut.drop, dut.load,
                    dut.loading_weights, dut.loading_acts, dut.fence.valid, dut.fence.ready,
                    dut.fence.payload, dut.encoding)
         async for _, _, *values in ctx.tick().sample(*sampled):
             valid, ready, start, empty, drop, load, weights, acts, fence, take, tag, coding = values
-            if valid and ready:
-                assert not body and loading < 0, "the packet before is not over"
+            if valid and not offered:
                 current += 1
                 body = not heads[current][1]
+            if valid and ready:
+                assert not body and loading < 0, "the packet is not over"
+            offered = valid and not ready
             if start:
                 op = isa.BY_CODE[heads[current][0] & 0xFF].name
                 assert (weights, acts) == (op != "LOAD_ACT", op == "LOAD_ACT")
@@ -121,12 +129,10 @@ def run(cfg: Config, heads: list[Head], plan: Plan, seed: int, stall: float = 0.
         assert [load.op[kind] for kind in ("wgt", "thr", "scale", "act")] \
             == [op.name == f"LOAD_{kind}" for kind in ("WGT", "THR", "SCALE", "ACT")]
         slot = v.get("slot", 0)
-        assert (load.base, load.index) == (slot * cfg.slot_rows, slot * cfg.tiles)
+        assert op.name == "LOAD_ACT" or load.slot == slot
         for name, value in v.items():
-            if name in ("rows", "buf", "sparse"):
+            if name != "slot":
                 assert load[name] == value
-            elif name in ("tiles", "tokens"):
-                assert load[f"{name[:-1]}_last"] == value - 1
     return front
 
 
@@ -293,27 +299,77 @@ def test_no_error_is_lost_when_they_collide() -> None:
 
         async def send(op: str, v: dict) -> None:
             nonlocal number
-            await put(ctx, dut.head, [{"descriptor": isa.encode(op, **v), "number": number,
-                                       "last": op == "RUN"}])
+            await put(ctx, dut.head, [head_of(number, isa.encode(op, **v), op == "RUN")])
             number += 1
 
         ctx.set(dut.loaded, 1)
         ctx.set(dut.run.ready, 1)
         for op, v in (WGT, THR, ONE):
             await send(op, v)
-        for run_at in range(14):
-            for full_at in range(14):
+        for run_at in range(3, 14):
+            for full_at in range(3, 14):
                 ctx.set(dut.full, 0)
                 await send("RUN", CHAIN | {"chain_first": 1, "chain_last": 1})
-                await ctx.tick().repeat(14)
-                await send("RUN", RUN | {"slot": 3})
+                refused = isa.encode("RUN", **RUN | {"slot": 3})
+                ctx.set(dut.head.payload, head_of(number, refused, True))
+                ctx.set(dut.head.valid, 1)
+                number += 1
                 want.extend([(Error.BUF_EMPTY, number - 2), (Error.V_OVERFLOW, number - 2),
                              (Error.TRAIN_FULL, number - 2), (Error.BAD_SLOT, number - 1)])
-                for cycle in range(20):
+                for cycle in range(24):
                     for port in (dut.run_done, dut.run_dropped, dut.run_overflow):
                         ctx.set(port, cycle == run_at)
                     ctx.set(dut.full, 0b10 if cycle >= full_at else 0)
-                    await ctx.tick()
+                    _, _, ready = await ctx.tick().sample(dut.head.ready)
+                    if ready:
+                        ctx.set(dut.head.valid, 0)
 
     simulate(Bench(dut), main, processes=[see])
     assert sorted(got) == sorted((int(code), number) for code, number in want)
+
+
+@pytest.mark.parametrize("op, v", [ONE, ("RUN", CHAIN | {"chain_first": 1, "chain_last": 1})],
+                         ids=["load", "chain"])
+def test_a_buffer_is_not_opened_before_its_overflow_was_reported(op: str, v: dict) -> None:
+    """It overflows at any moment before it would be opened, while another error is in the way:
+    the blame goes to the packet that filled it, not to the one that waits."""
+    for full_at in range(40):
+        dut, got, opened = Dispatcher(TINY), [], []
+
+        async def see(ctx, dut=dut, got=got, opened=opened):
+            cycle = 0
+            async for _, _, error, opens in ctx.tick().sample(dut.error, dut.open):
+                cycle += 1
+                if error.valid:
+                    got.append((error.code, error.number))
+                if opens:
+                    opened.append((opens, cycle, len(got)))
+
+        async def main(ctx, dut=dut, opened=opened, full_at=full_at):
+            ctx.set(dut.loaded, 1)
+            ctx.set(dut.run.ready, 1)
+            steps = [WGT, THR, ONE, ("LOAD_ACT", ONE[1] | {"buf": 1}),
+                     ("RUN", RUN | {"tokens": 1, "slot": 1})]
+            for number, (other, values) in enumerate(steps):
+                await put(ctx, dut.head, [head_of(number, isa.encode(other, **values),
+                                                  other == "RUN")])
+            buf = v["chain_buf"] if op == "RUN" else v["buf"]
+            before = len(opened)
+            ctx.set(dut.head.payload, head_of(len(steps), isa.encode(op, **v), op == "RUN"))
+            ctx.set(dut.head.valid, 1)
+            for cycle in range(60):
+                # The run before ends badly, twice, as the buffer turns out to be too full.
+                for port in (dut.run_done, dut.run_dropped, dut.run_overflow):
+                    ctx.set(port, cycle == full_at)
+                full = cycle > full_at and len(opened) == before
+                ctx.set(dut.full, full << buf)
+                ctx.set(dut.encoding, (cycle <= full_at) << buf)
+                _, _, ready = await ctx.tick().sample(dut.head.ready)
+                if ready:
+                    ctx.set(dut.head.valid, 0)
+
+        simulate(Bench(dut), main, processes=[see])
+        filler = 3 if op == "RUN" else 2
+        assert got in ([(Error.BUF_EMPTY, 4), (Error.V_OVERFLOW, 4), (Error.TRAIN_FULL, filler)],
+                       [(Error.TRAIN_FULL, filler), (Error.BUF_EMPTY, 4), (Error.V_OVERFLOW, 4)])
+        assert opened[-1][2] == 3, "opened before all was reported"

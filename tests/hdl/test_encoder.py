@@ -9,6 +9,8 @@ import torch
 
 import golden
 from golden import Codes, trains
+from hdl.balancer import row_cycles
+from hdl.encoder import announce_latency
 from spinteger.config import Config
 from tests.hdl.rigs import EncoderRig
 from tests.hdl.streams import Bench, put, simulate
@@ -250,7 +252,7 @@ def timed(cfg: Config, codes: Codes) -> tuple[list[int], list[int]]:
 
     async def drive(ctx):
         taken.extend(await put(ctx, dut.act, act_words(cfg, codes), cycle=bench.cycle))
-        await ctx.tick().repeat(cfg.groups + 4)
+        await ctx.tick().repeat(cfg.groups + announce_latency(cfg) + 2)
 
     async def consume(ctx):
         ctx.set(dut.coded.ready, 1)
@@ -264,26 +266,26 @@ def timed(cfg: Config, codes: Codes) -> tuple[list[int], list[int]]:
 
 @pytest.mark.parametrize("homes, int_lanes", [(1, 1), (1, 4), (2, 1), (2, 2), (4, 4)])
 def test_a_row_takes_as_many_cycles_as_it_has_salients(homes: int, int_lanes: int) -> None:
-    """At least one; one salient input a cycle, whatever the number of lists."""
+    """At least what the balancer takes; one salient a cycle, whatever the number of lists."""
     cfg = SMALL.with_(homes=homes, int_lanes=int_lanes, k=64)
     masks = [row % (1 << cfg.groups) for row in range(cfg.rows_k)]
     q = torch.tensor([[100 if mask >> group & 1 else 3
                        for mask in masks for group in range(cfg.groups)]])
     taken, announced = timed(cfg, Codes(q, torch.zeros_like(q)))
-    cost = [max(1, mask.bit_count()) for mask in masks]
+    cost = [max(row_cycles(cfg), mask.bit_count()) for mask in masks]
     assert [b - a for a, b in zip(taken, taken[1:], strict=False)] == cost[:-1]
-    assert announced == [taken[-1] + 2 + cost[-1] - 1]
+    assert announced == [taken[-1] + cfg.window + 2 + cost[-1]]
 
 
 @configs
-def test_a_token_takes_one_cycle_a_row_and_one_more(cfg: Config) -> None:
-    """Spikes and silence; announced two cycles after its last row."""
-    k, rows = cfg.k, cfg.rows_k
+def test_a_token_takes_the_same_for_every_row_and_a_cycle_a_level(cfg: Config) -> None:
+    """Spikes and silence; announced 3 cycles after the last level's."""
+    k, rows, each = cfg.k, cfg.rows_k, row_cycles(cfg)
     codes = random_codes(cfg, 5, k, seed=22, salient=0.0)
     taken, announced = timed(cfg, codes)
-    assert taken == [taken[0] + token * (rows + 1) + row for token in range(5)
-                     for row in range(rows)]
-    assert announced == [word + 2 for word in taken[rows - 1::rows]]
+    assert taken == [taken[0] + token * (rows * each + cfg.window + 1) + row * each
+                     for token in range(5) for row in range(rows)]
+    assert announced == [word + announce_latency(cfg) for word in taken[rows - 1::rows]]
 
 
 def test_two_tokens_deep_then_waits() -> None:
@@ -296,11 +298,11 @@ def test_two_tokens_deep_then_waits() -> None:
         taken.extend(await put(ctx, dut.act, act_words(SMALL, codes), cycle=bench.cycle))
 
     async def release(ctx):
-        await ctx.tick().repeat(3 * rows + 20)
+        await ctx.tick().repeat(3 * rows * row_cycles(SMALL) + 40)
         ctx.set(dut.coded.ready, 1)
         *_, released = await ctx.tick().sample(bench.cycle)
         ctx.set(dut.coded.ready, 0)
-        await ctx.tick().repeat(rows + 4)
+        await ctx.tick().repeat(row_cycles(SMALL) * rows + 4)
         assert taken[2 * rows] == released + 1
 
     simulate(bench, drive, release)

@@ -29,21 +29,26 @@ class Rig:
     def __init__(self, cfg: Config):
         self.cfg = cfg
         self.dut = EventQueue(cfg)
-        self.buckets: list[dict[int, list[Event]]] = [{}, {}]
+        self.filling: dict[int, list[Event]] = {}                   # of the token being pushed
+        self.buckets: list[dict[int, list[Event]]] = [{}, {}]       # moved, by buffer
         self.current: list[Event] = []          # of the bucket being popped
         self.out: Event | None = None
         self.rng = random.Random(1)
 
     async def cycle(self, ctx, push: tuple[int, int, Event] | None = None,
-                    load: tuple[int, int] | None = None, forget: int = 0) -> bool:
-        """push (buf, level, event), load (buf, level); returns whether the load was taken."""
+                    load: tuple[int, int] | None = None,
+                    move: tuple[int, int] | None = None) -> bool:
+        """push (buf, level, event) or move (buf, level); load (buf, level). Returns whether the
+        load was taken."""
         dut, rng = self.dut, self.rng
-        buf, level, event = push or (rng.getrandbits(1), rng.randint(1, self.cfg.window), (0, 0))
+        assert not (push and move)
+        idle = rng.getrandbits(1), rng.randint(1, self.cfg.window)
+        buf, level, event = push or (*(move or idle), (0, 0))
         for name, value in zip(("buf", "level", "row", "neg"), (buf, level, *event), strict=True):
             ctx.set(getattr(dut, f"push_{name}"), value)
         ctx.set(dut.push, push is not None)
-        assert ctx.get(dut.fill) == len(self.buckets[buf].get(level, []))  # pushing or not
-        ctx.set(dut.forget, forget)
+        ctx.set(dut.move, move is not None)
+        assert ctx.get(dut.fill) == len(self.filling.get(level, []))    # pushing or not
         last = len(self.current) <= 1
         assert ctx.get(dut.last) == last
         takes = load if last else None
@@ -59,11 +64,15 @@ class Rig:
         if takes:
             self.current = list(self.buckets[takes[0]].get(takes[1], []))
         if push:
-            self.buckets[buf].setdefault(level, []).append(event)
-        for number in range(2):
-            if forget >> number & 1:
-                self.buckets[number] = {}
+            self.filling.setdefault(level, []).append(event)
+        if move:
+            self.buckets[buf][level] = self.filling.pop(level, [])
         return bool(takes)
+
+    async def move_all(self, ctx, buf: int) -> None:
+        """What follows a token's last row."""
+        for level in range(self.cfg.window, 0, -1):
+            await self.cycle(ctx, move=(buf, level))
 
 
 def lane_events(train: trains.Train, cfg: Config, lane: int) -> list[tuple[int, Event]]:
@@ -90,7 +99,7 @@ def test_tokens_popped_while_the_next_is_pushed(cfg: Config, stall: float) -> No
         for token in range(len(tokens) + 1):
             fill, drain = token % 2, 1 - token % 2
             pushes = lane_events(tokens[token], cfg, lane=0) if token < len(tokens) else []
-            loads = [(drain, level) for level in range(cfg.window, -1, -1)]
+            loads = [(drain, level) for level in range(cfg.window, 0, -1)] if token else []
             popped = 0
             while pushes or loads or rig.current or rig.out:
                 push = None
@@ -103,11 +112,7 @@ def test_tokens_popped_while_the_next_is_pushed(cfg: Config, stall: float) -> No
                     loads.pop(0)
             if token:
                 assert popped == int(counts[token - 1, 0].sum())
-            await rig.cycle(ctx, forget=1 << drain)
-            for level in range(cfg.window + 1):            # now empty
-                await rig.cycle(ctx, load=(drain, level))
-                await rig.cycle(ctx)
-                assert rig.out is None
+            await rig.move_all(ctx, fill)
 
     simulate(Bench(rig.dut), bench)
 
@@ -118,12 +123,14 @@ def test_every_bucket_holds_its_worst_case(cfg: Config) -> None:
     rig = Rig(cfg)
 
     async def bench(ctx):
-        places = [(buf, level) for buf in range(2) for level in range(1, cfg.window + 1)]
-        for number in range(cfg.bucket_depth):
-            for buf, level in places:
-                event = (number * cfg.homes % cfg.rows_k, (number + level + buf) % 2 * cfg.signed)
-                await rig.cycle(ctx, (buf, level, event))
-        for place in places:
+        levels = range(1, cfg.window + 1)
+        for buf in range(2):
+            for number in range(cfg.bucket_depth):
+                for level in levels:
+                    row = number * cfg.homes % cfg.rows_k
+                    await rig.cycle(ctx, (buf, level, (row, (number + level) % 2 * cfg.signed)))
+            await rig.move_all(ctx, buf)
+        for place in ((buf, level) for buf in range(2) for level in levels):
             popped = 0
             assert await rig.cycle(ctx, load=place)
             while rig.current or rig.out:
@@ -140,57 +147,69 @@ def test_first_event_after_two_edges_then_one_per_cycle_without_gap(cfg: Config)
     rig, full, rows = Rig(cfg), cfg.window, cfg.bucket_depth
 
     async def bench(ctx):
-        for row in range(rows):
-            await rig.cycle(ctx, (0, full, (row, 0)))
-            await rig.cycle(ctx, (1, 1, (row, 0)))
+        for buf, level in ((0, full), (1, 1)):
+            for row in range(rows):
+                await rig.cycle(ctx, (buf, level, (row, 0)))
+            await rig.move_all(ctx, buf)
         outputs = []
-        loads = [(0, full), (1, 1), (0, 0), (0, full)]
+        empty = [(1, full)] if full > 1 else []
+        loads = [(0, full), (1, 1), *empty, (0, full)]
         for _ in range(3 * rows + 5):
             outputs.append(rig.out and rig.out[0])
             if await rig.cycle(ctx, load=loads[0] if loads else None):
                 loads.pop(0)
         lifo = list(range(rows))[::-1]
-        assert outputs == [None, None, *lifo, *lifo, None, *lifo, None, None]
+        gap = [None] * len(empty)
+        assert outputs == [None, None, *lifo, *lifo, *gap, *lifo, *[None] * (3 - len(gap))]
 
     simulate(Bench(rig.dut), bench)
 
 
-def test_forget_leaves_the_other_buffer() -> None:
+def test_a_moved_count_stays_until_the_next_and_the_other_buffers_is_its_own() -> None:
     rig = Rig(SMALL)
+
+    async def pops(ctx, buf: int, level: int, rows: list[int]):
+        assert await rig.cycle(ctx, load=(buf, level))
+        got = []
+        while rig.current:
+            await rig.cycle(ctx)
+            got.append(rig.out[0])
+        assert got == rows
 
     async def bench(ctx):
         for buf in range(2):
             for level in (1, 7):
                 await rig.cycle(ctx, (buf, level, (buf + level, 1)))
-        await rig.cycle(ctx, forget=0b01)
-        for buf, level in ((0, 7), (1, 7), (0, 1), (1, 1)):
-            await rig.cycle(ctx, load=(buf, level))
-            await rig.cycle(ctx)
-            assert rig.out == ((buf + level, 1) if buf else None)
-        await rig.cycle(ctx, forget=0b11)
-        await rig.cycle(ctx, load=(1, 7))
-        await rig.cycle(ctx)
-        assert rig.out is None
+            await rig.move_all(ctx, buf)
+        for _ in range(2):
+            await pops(ctx, 0, 7, [7])
+            await pops(ctx, 1, 7, [8])
+            await pops(ctx, 1, 3, [])
+        await rig.cycle(ctx, (0, 7, (3, 0)))
+        await rig.cycle(ctx, (0, 7, (4, 0)))
+        await rig.move_all(ctx, 0)
+        await pops(ctx, 0, 7, [4, 3])
+        await pops(ctx, 0, 1, [])
+        await pops(ctx, 1, 1, [2])
 
     simulate(Bench(rig.dut), bench)
 
 
-def test_forget_as_the_last_bucket_leaves_and_the_other_buffer_is_pushed() -> None:
-    """What the recorder's `done` does: the half is empty from the next cycle on."""
+def test_a_token_is_moved_and_pushed_while_the_last_bucket_leaves() -> None:
     rig = Rig(SMALL)
 
     async def bench(ctx):
-        for row in range(3):
+        for row in range(5):
             await rig.cycle(ctx, (0, 2, (row, 0)))
-        await rig.cycle(ctx, load=(0, 2))
-        await rig.cycle(ctx)
-        await rig.cycle(ctx)
-        await rig.cycle(ctx, (1, 2, (4, 1)), forget=0b01)      # pops the last event
-        await rig.cycle(ctx, (0, 2, (5, 1)), load=(0, 2))      # the load comes before this push
-        await rig.cycle(ctx, (0, 2, (6, 0)), load=(0, 2))
-        for place in ((0, 2), (1, 2)):
-            await rig.cycle(ctx, load=place)
+        await rig.move_all(ctx, 0)
+        await rig.cycle(ctx, (1, 2, (5, 1)), load=(0, 2))
+        await rig.cycle(ctx, (1, 2, (6, 1)))
+        await rig.cycle(ctx, move=(1, 2))
+        while rig.current:
             await rig.cycle(ctx)
-        await rig.cycle(ctx)
+        await rig.cycle(ctx, (0, 2, (7, 1)))            # the next token, in the buffer that left
+        assert await rig.cycle(ctx, (0, 1, (8, 1)), load=(1, 2))
+        for _ in range(4):
+            await rig.cycle(ctx)
 
     simulate(Bench(rig.dut), bench)

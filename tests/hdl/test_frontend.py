@@ -209,7 +209,8 @@ def test_loads_broken_at_every_beat(name: str, kind: int) -> None:
 
 
 def test_weights_load_at_one_beat_per_cycle() -> None:
-    """All kinds of loads do, dense or sparse, once they have begun."""
+    """All kinds of loads do, dense or sparse, once they have begun; `map_step` inputs that a map
+    leaves out take a cycle."""
     cfg, rng = CONFIGS["tiny"], random.Random(1)
     for op, v in (("LOAD_WGT", {"rows": 9, "tiles": 3}),
                   ("LOAD_WGT", {"rows": 9, "tiles": 3, "sparse": 1}),
@@ -225,7 +226,9 @@ def test_weights_load_at_one_beat_per_cycle() -> None:
 
         simulate(bench, send)
         head = 128 // cfg.bus_bits
-        assert taken[-1] - taken[head + 1] == len(packet) - head - 2
+        front = Front(cfg, QUIET).packets([packet])
+        assert front.errors == [] and (taken[-1] - taken[head + 1]
+                                       <= len(packet) - head - 2 + front.empty_steps)
 
 
 def hold(packets: list[tuple[str, dict]], watchful) -> None:

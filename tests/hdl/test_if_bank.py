@@ -8,15 +8,16 @@ import torch
 from torch import Tensor
 
 import golden
+from hdl.accumulate import drain_latency
 from hdl.gather import can_chain
-from hdl.if_bank import IfBank
+from hdl.if_bank import IfBank, fire_latency
 from hdl.payloads import OutKind, code_layout
+from hdl.tile_queue import tiles_inside
 from spinteger.config import Config
 from tests.hdl.drains import DRAINS, Loaded, Run, expect, random_runs, send_runs
 from tests.hdl.streams import Bench, put, simulate
 from tests.hdl.traffic import SMALL, Tile, code_word, fired, level_codes, read_tiles
 
-SAR_LATENCY = SMALL.out_level_bits + 3
 CONFIGS = DRAINS | {
     "staircase": SMALL.with_(fire="staircase", exp_max=0),
     "staircase_1_column": SMALL.with_(fire="staircase", cols=1, exp_max=0, scale_bits=0),
@@ -262,6 +263,7 @@ def test_nothing_is_chained_where_it_cannot_be() -> None:
 # -- time --------------------------------------------------------------------------------------
 
 SHORT = SMALL.with_(acc_depth=0, scale_bits=0)
+QUEUE = 4       # from a column pushed to its word offered
 
 
 @pytest.mark.parametrize("cols", [1, 4, 5])
@@ -271,23 +273,23 @@ def test_raw_tiles_take_a_cycle_per_column_and_one_for_end(cols: int) -> None:
         cfg, torch.full((5, 1, cols), 5), raw=1)])
     cycles = [cycle for _, cycle in stamped]
     assert cycles == list(range(cycles[0], cycles[0] + 5 * (cols + 1)))
-    assert cycles[0] == taken[0] - (cols - 1) + 1       # V offered, then a cycle later word 0
+    assert cycles[0] == taken[0] - (cols - 1) + drain_latency(cfg) + QUEUE
 
 
 @pytest.mark.parametrize("cols", [1, 4, 5])
 @pytest.mark.parametrize("base", [SHORT, SMALL], ids=["short", "long"])
-def test_fired_tiles_take_a_cycle_per_column_and_one(base: Config, cols: int) -> None:
-    """The emitter's hand-over is the one; words hide behind the next tile's columns."""
+def test_fired_tiles_take_a_cycle_per_column(base: Config, cols: int) -> None:
+    """Words hide behind the next tile's columns; a silent tile alone takes two cycles."""
     cfg = base.with_(cols=cols)
     _, _, stamped = simulate_runs(cfg, levels_are_v(cfg), [plain_run(
         cfg, torch.zeros(30, 1, cols, dtype=torch.int64))])
     ends = [cycle for _, cycle in stamped]
-    assert [b - a for a, b in zip(ends, ends[1:], strict=False)] == [cols + 1] * 29
+    assert [b - a for a, b in zip(ends, ends[1:], strict=False)] == [max(2, cols)] * 29
 
 
 @pytest.mark.parametrize("cols", [2, 4, 8])
 def test_chained_tiles_take_no_longer(cols: int) -> None:
-    """C/G cycles for a tile's codes hide behind the next tile's columns, if its words do."""
+    """Codes leave as the columns are collected; only the run's end waits for the last row."""
     cfg, took = SMALL.with_(cols=cols), []
     for to in ({"host": 1}, {"host": 0, "chain": 1, "chain_last": 1},
                {"host": 1, "chain": 1, "chain_last": 1}):
@@ -295,15 +297,53 @@ def test_chained_tiles_take_no_longer(cols: int) -> None:
             cfg, torch.full((30, 1, cols), 3), **to)])
         took.append(ended[0].cycle - taken[0])
     assert len(ended[0].act) == 30 * cols // cfg.groups
-    assert took[1] == took[2] == took[0] + cols // cfg.groups - 1
+    print(took)
+    assert took[1] <= took[2] <= took[0] + 1
 
 
-@pytest.mark.parametrize("cfg, drain", [(SHORT, 1), (SMALL, 5)], ids=["short", "long"])
-def test_sar_latency(cfg: Config, drain: int) -> None:
-    """From V offered to a salient word: the drain's, one and the firing pipeline's. A spike also
-    waits for the tile's last column and the emitter's hand-over."""
+@pytest.mark.parametrize("cfg", [SHORT, SMALL], ids=["short", "long"])
+def test_latency(cfg: Config) -> None:
+    """From V offered to a salient word: the drain's, the firing pipeline's and the queue's. A spike
+    also waits for the tile's last column, then is looked for."""
     for level, kind, more in ((100, OutKind.SALIENT, 0), (3, OutKind.SPIKE, cfg.cols - 1 + 2)):
         _, taken, stamped = simulate_runs(cfg, levels_are_v(cfg), [plain_run(
             cfg, torch.full((1, 1, cfg.cols), level))])
         assert stamped[0][0].kind == kind
-        assert stamped[0][1] - (taken[0] - (cfg.cols - 1)) == drain + 1 + SAR_LATENCY + more
+        assert stamped[0][1] - (taken[0] - (cfg.cols - 1)) == (
+            drain_latency(cfg) + fire_latency(cfg) + QUEUE + more)
+
+
+def test_a_raw_tile_waits_for_the_firing_pipeline() -> None:
+    """Then its columns follow at once; a fired one behind it does not wait."""
+    cfg = SMALL
+    v = torch.full((1, 1, cfg.cols), 100)
+    _, taken, stamped = simulate_runs(cfg, levels_are_v(cfg), [
+        plain_run(cfg, v), plain_run(cfg, v, raw=1)])
+    assert taken[1] - taken[0] == fire_latency(cfg) + cfg.cols
+    kinds = [word.kind for word, _ in stamped]
+    assert kinds == [OutKind.SALIENT] * 4 + [OutKind.END] + [OutKind.RAW] * 4 + [OutKind.END]
+
+
+def test_a_blocked_output_holds_tiles_back_only_when_the_queue_is_full() -> None:
+    cfg = SMALL
+    bench, taken = Bench(IfBank(cfg)), [0]
+    loaded, run = levels_are_v(cfg), plain_run(cfg, torch.full((40, 1, cfg.cols), 3), raw=1)
+
+    async def send(ctx):
+        await put(ctx, bench.dut.thr, loaded.words(cfg))
+        await send_runs(ctx, bench.dut, cfg, [run], lambda: 0, None, 0)
+
+    async def receive(ctx):
+        for _ in range(200 + len(loaded.words(cfg))):
+            await ctx.tick()
+        assert taken[0] == tiles_inside(cfg)
+        ctx.set(bench.dut.out.ready, 1)
+        await ctx.tick().until(bench.dut.run_done)
+
+    async def log(ctx):
+        async for _, _, valid, ready in ctx.tick().sample(bench.dut.psum.valid,
+                                                          bench.dut.psum.ready):
+            taken[0] += valid and ready
+
+    simulate(bench, send, receive, processes=[log])
+    assert taken[0] == 40

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from hdl.integer_lane import INTEGER_LATENCY, IntegerLane
+from hdl.lane import READ_LATENCY
 from spinteger.config import Config
 from tests.hdl.streams import Bench, simulate
 from tests.hdl.traffic import SMALL
@@ -34,7 +35,7 @@ def check(cfg: Config, banks: list[list[list[int]]], entries: Sequence[tuple[Ent
     idle = [0] * cfg.cols
 
     async def bench(ctx):
-        rows = [idle] * cfg.group           # the banks' output registers
+        rows = [[idle] * cfg.group] * READ_LATENCY     # what the banks put out, newest first
         pipe: list[list[int]] = [idle] * INTEGER_LATENCY
         reading: tuple[int, int] | None = None
         for item in [*entries, *[None] * (INTEGER_LATENCY + 1)]:
@@ -45,18 +46,17 @@ def check(cfg: Config, banks: list[list[list[int]]], entries: Sequence[tuple[Ent
                 entry, base = item or ({"q": rng.randint(-8, 7)}, 0)
                 ctx.set(dut.entry, entry)
                 ctx.set(dut.base, base)
-                ctx.set(dut.rows, rows)
+                ctx.set(dut.rows, rows[-1])
                 assert list(ctx.get(dut.prod)) == pipe[-1]
-                want_read = 1 << reading[0] if reading and en else 0
+                want_read = 1 << reading[0] if reading else 0
                 assert ctx.get(dut.read) == want_read
                 if want_read:
                     assert ctx.get(dut.addr) == reading[1]
                 await ctx.tick()
                 if not en:
                     continue
-                if reading:
-                    rows = [row if n != reading[0] else banks[n][reading[1]]
-                            for n, row in enumerate(rows)]
+                rows = [[banks[n][reading[1]] if reading and n == reading[0] else idle
+                         for n in range(cfg.group)], *rows[:-1]]
                 if item:
                     bank, address = entry.get("lane", 0), base + entry["row"]
                     reading = (bank, address)
@@ -108,4 +108,4 @@ def test_largest_products_fit() -> None:
     cfg = Config(rows=1, cols=2, homes=1, int_lanes=1, k=16, depth=32, tiles=1)     # E = 9
     banks = [[[-8, 7]] * 32]
     check(cfg, banks, [(entry_word(cfg, q, 9, 0, 0), 0) for q in (-128, 127, -127)], 0.0)
-    assert INTEGER_LATENCY == 4
+    assert INTEGER_LATENCY == 6

@@ -9,7 +9,8 @@ import torch
 import golden
 from golden import Codes, trains
 from hdl.integer_lane import INTEGER_LATENCY
-from hdl.integer_unit import IntegerUnit, sum_stages
+from hdl.integer_unit import LIST_LATENCY, IntegerUnit, sum_stages
+from hdl.lane import READ_LATENCY
 from spinteger.config import Config
 from tests.hdl.streams import Bench, get, put, simulate
 from tests.hdl.traffic import SMALL, hard_codes, join, random_codes, random_wgt
@@ -61,27 +62,36 @@ class Rig:
         return row_w + [-1] * (cfg.cols - len(row_w))
 
     async def memories(self, ctx):
-        """Serve entries and bank rows one cycle after they are asked for."""
+        """Serve entries and bank rows as many enabled cycles later as the real ones do."""
         cfg, dut = self.cfg, self.dut
-        ports = [self.bench.cycle, dut.place_en, dut.place, dut.read, dut.addr, dut.entries]
-        async for _, _, cycle, en, place, read, addr, entries in ctx.tick().sample(*ports):
+        ports = [self.bench.cycle, dut.en, dut.place_read, dut.place, dut.read, dut.addr,
+                 dut.entries]
+        words: list[dict[int, dict]] = [{}] * LIST_LATENCY        # entries, by integer lane
+        rows = [[[0] * cfg.cols] * (cfg.int_lanes * cfg.group)] * READ_LATENCY
+        async for _, _, cycle, en, place_read, place, read, addr, entries in ctx.tick().sample(
+                *ports):
             self.read_entries += entries
-            if en:
-                if self.first_place is None:
-                    self.first_place = cycle
-                for lane, kept in enumerate(self.lists):
-                    if place in kept:
-                        entry = kept[place]
-                        word = {"q": entry.q, "row": entry.row}
-                        if cfg.exp_bits:
-                            word["e"] = entry.e
-                        if cfg.group > 1:
-                            word["lane"] = entry.bank
-                        ctx.set(dut.entry[lane], word)
-            for lane in range(cfg.int_lanes * cfg.group):
-                unit, bank = divmod(lane, cfg.group)
-                if read[unit] >> bank & 1:
-                    ctx.set(dut.rows[lane], self.row(lane, addr[unit]))
+            if not en:
+                continue
+            if place_read and self.first_place is None:
+                self.first_place = cycle
+            words = [{lane: self._word(kept[place]) for lane, kept in enumerate(self.lists)
+                      if place_read and place in kept}, *words[:-1]]
+            for lane, word in words[-1].items():
+                ctx.set(dut.entry[lane], word)
+            rows = [[self.row(lane, addr[lane // cfg.group])
+                     if read[lane // cfg.group] >> lane % cfg.group & 1 else [0] * cfg.cols
+                     for lane in range(cfg.int_lanes * cfg.group)], *rows[:-1]]
+            for lane, row in enumerate(rows[-1]):
+                ctx.set(dut.rows[lane], row)
+
+    def _word(self, entry) -> dict[str, int]:
+        word = {"q": entry.q, "row": entry.row}
+        if self.cfg.exp_bits:
+            word["e"] = entry.e
+        if self.cfg.group > 1:
+            word["lane"] = entry.bank
+        return word
 
     def visits(self) -> list[dict]:
         """Every tile of every token."""
@@ -147,7 +157,7 @@ def test_latency_then_one_word_per_cycle_across_visits(cfg: Config) -> None:
         stamped = await get(ctx, r.dut.prod, lambda words: len(words) == total,
                             cycle=r.bench.cycle)
         cycles = [cycle for _, cycle in stamped]
-        assert cycles[0] == r.first_place + INTEGER_LATENCY + 1 + sum_stages(cfg)
+        assert cycles[0] == r.first_place + LIST_LATENCY + INTEGER_LATENCY + sum_stages(cfg)
         assert cycles == list(range(cycles[0], cycles[0] + total))
 
     simulate(r.bench, visits, receive, processes=[r.memories])

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from hdl.lane import LANE_LATENCY, SpikeLane
+from hdl.lane import LANE_LATENCY, READ_LATENCY, SpikeLane
 from spinteger.config import Config
 from tests.hdl.streams import Bench, simulate
 from tests.hdl.traffic import SMALL
@@ -33,37 +33,39 @@ def test_events_beside_reads_and_writes(cfg: Config, stall: float) -> None:
             await ctx.tick()
         ctx.set(dut.write, 0)
         pipe = [(idle, 0)] * LANE_LATENCY
-        read_row = None
+        reads = [idle] * READ_LATENCY
+        en = 0
         for _ in range(600):
             # Spike side.
-            en, valid, neg = rng.random() >= stall, rng.random() < 0.6, rng.getrandbits(1)
+            valid, neg = rng.random() < 0.6, rng.getrandbits(1)
             row = rng.randrange(cfg.rows_k)
             base = rng.randrange(half - cfg.rows_k)
-            for name, value in (("en", en), ("valid", valid), ("row", row), ("base", base),
-                                ("neg", neg)):
+            en_next = rng.random() >= stall
+            for name, value in (("en_next", en_next), ("valid", valid), ("row", row),
+                                ("base", base), ("neg", neg)):
                 ctx.set(getattr(dut, name), value)
             # Second port.
             write, read = rng.choice([(0, 0), (0, 1), (1, 0)])
+            read_en = rng.random() >= stall
             addr = rng.randrange(half, cfg.bank_depth)
-            ctx.set(dut.write, write)
-            ctx.set(dut.read, read)
-            ctx.set(dut.addr, addr)
+            for name, value in (("write", write), ("read", read), ("read_en", read_en),
+                                ("addr", addr)):
+                ctx.set(getattr(dut, name), value)
             fresh = random_row(cfg, rng)
             ctx.set(dut.write_row, fresh)
 
-            want, want_neg = pipe[-1]
-            assert list(ctx.get(dut.wgt)) == want
-            assert ctx.get(dut.wgt_neg) == want_neg     # 0 where idle: a plain zero
+            assert list(ctx.get(dut.wgt)) == pipe[-1][0]
+            assert ctx.get(dut.wgt_neg) == pipe[-2][1]      # 0 where idle: a plain zero
+            assert list(ctx.get(dut.read_row)) == reads[-1]
             await ctx.tick()
             if en:
                 entering = (bank[base + row], neg) if valid else (idle, 0)
                 pipe = [entering, *pipe[:-1]]
+            if read_en:
+                reads = [list(bank[addr]) if read else idle, *reads[:-1]]
             if write:
                 bank[addr] = fresh
-            if read:
-                read_row = list(bank[addr])
-            if read_row is not None:        # also without another read: the row is held
-                assert list(ctx.get(dut.read_row)) == read_row
+            en = en_next
 
     simulate(Bench(dut), bench)
 
@@ -78,7 +80,8 @@ def test_latency_and_gate() -> None:
         ctx.set(dut.write_row, [-8, 7, 0, 1])
         await ctx.tick()
         ctx.set(dut.write, 0)
-        ctx.set(dut.en, 1)
+        ctx.set(dut.en_next, 1)
+        await ctx.tick()
         ctx.set(dut.valid, 1)
         ctx.set(dut.row, 2)
         ctx.set(dut.base, 3)
@@ -87,7 +90,7 @@ def test_latency_and_gate() -> None:
             seen.append(list(ctx.get(dut.wgt)))
             await ctx.tick()
             ctx.set(dut.valid, 0)
-        assert seen.index([-8, 7, 0, 1]) == LANE_LATENCY == 3
+        assert seen.index([-8, 7, 0, 1]) == LANE_LATENCY == 4
         assert sum(row != [0] * cfg.cols for row in seen) == 1
 
     simulate(Bench(dut), bench)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from hdl.player import Player
+from hdl.player import PLAY_LATENCY, Player
 from spinteger.config import Config
 from tests.hdl.streams import Bench, simulate
 from tests.hdl.traffic import SMALL
@@ -119,15 +119,15 @@ def test_random_visits(cfg: Config, stall: float, gap: float) -> None:
 
 @pytest.mark.parametrize("stall", [0.0, 0.5], ids=["free", "stopped"])
 @configs
-def test_first_word_after_two_enabled_cycles_then_one_each(cfg: Config, stall: float) -> None:
+def test_first_word_after_the_latency_then_one_each(cfg: Config, stall: float) -> None:
     """No gap between tiles, tokens and buffers, also of one word each and of dropped runs."""
     rng = random.Random(32)
     visits = [random_visit(cfg, rng) for _ in range(60)]
     when = run(cfg, visits, stall, 0.0, seed=33)
-    assert when == list(range(2, 2 + sum(visit.left + 1 for visit in visits)))
+    assert when == list(range(PLAY_LATENCY, PLAY_LATENCY + sum(visit.left + 1 for visit in visits)))
 
 
 def test_a_dropped_run_is_one_word_without_events() -> None:
     rng = random.Random(34)
     visits = [random_visit(SMALL, rng, drop=1.0) for _ in range(5)]
-    assert run(SMALL, visits, 0.0, 0.0, seed=35) == [2, 3, 4, 5, 6]
+    assert run(SMALL, visits, 0.0, 0.0, seed=35) == [3, 4, 5, 6, 7]

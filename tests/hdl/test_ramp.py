@@ -66,58 +66,77 @@ def run(cfg: Config, tiles: list[TileTraffic], rates: Rates, seed: int = 0) -> T
         in_v: list[tuple] = []     # what the open tile's V has received
         next_snap = next_prod = tile = cycle = 0
         snap_here = prod_here = False
+        at_s: int | None = None    # the snapshot at the adder of S
+        at_v: int | None = None    # the product at the adder of V
+        v_full = full_before = False
+        now = dict.fromkeys(("en", "take", "clear", "add", "add_hold", "close"), 0) | {"en": 1}
         while tile < len(tiles):
             snap_here = next_snap < len(snaps) and (snap_here or rng.random() < rates.snap)
             prod_here = next_prod < len(prods) and (prod_here or rng.random() < rates.prod)
-            v_free = rng.random() < rates.free
+            ready = rng.random() < rates.free
             ctx.set(dut.snap, snap_here)
-            if snap_here:
-                ctx.set(dut.dt, snaps[next_snap][1])
-                ctx.set(dut.tile_end, snaps[next_snap][2])
+            ctx.set(dut.dt, snaps[next_snap][1] if snap_here else rng.getrandbits(1))
+            ctx.set(dut.tile_end, snaps[next_snap][2] if snap_here else rng.getrandbits(1))
             ctx.set(dut.prod_valid, prod_here)
-            ctx.set(dut.prod_last, prod_here and prods[next_prod][1])
-            ctx.set(dut.v_free, v_free)
+            ctx.set(dut.prod_last, prods[next_prod][1] if prod_here else rng.getrandbits(1))
+            ctx.set(dut.v_ready, ready)
+            assert ctx.get(dut.en) == now["en"]
+            assert ctx.get(dut.v_valid) == v_full
 
-            # Adds of S: exactly dt, straight after the snapshot, never beside a product.
-            assert ctx.get(dut.add_hold) == (left > 0)
-            if left:
-                in_v.append(("S", held))
-                left -= 1
-            add_prod = ctx.get(dut.add_prod)
-            assert not (add_prod and ctx.get(dut.add_hold))
-            assert add_prod == (ctx.get(dut.prod_ready) and prod_here)
-            if add_prod:
-                assert prods[next_prod][0] == tile, "a product of the next tile"
-                in_v.append(("P", next_prod))
-                next_prod += 1
-                prod_here = False
-            elif prod_here and prods[next_prod][0] == tile:
-                assert ctx.get(dut.add_hold), "an idle cycle with a product waiting"
-
-            # V leaves when complete and only then.
+            left_before, full_earlier, full_before = left, full_before, v_full
+            # What happens in this cycle was decided in the one before.
             tail_held = held >= 0 and snaps[held][0] == tile and snaps[held][2]
-            complete = tail_held and sorted(in_v) == sorted(parts[tile])
-            close = ctx.get(dut.close)
-            assert close == (complete and v_free)
-            if close:
+            due = sorted(parts[tile])
+            add = ("S", held) if now["add_hold"] else ("P", -1 if at_v is None else at_v)
+            product_here = at_v is not None and prods[at_v][0] == tile
+            completes = tail_held and sorted([*in_v, add]) == due
+            silent = tail_held and in_v == due      # its last add is of a zero S
+            if now["add"]:
+                if now["add_hold"]:
+                    assert left > 0 or silent, "an add of S too many"
+                    if not silent:
+                        in_v.append(add)
+                        left -= 1
+                else:
+                    assert at_v is not None and left == 0, "a product that is not there"
+                    assert product_here, "a product of the next tile"
+                    in_v.append(add)
+                    at_v = None
+                assert not ((completes or silent) and v_full), "V moves to a place that is taken"
+            else:
+                waits_for_place = v_full and (completes or silent)
+                assert waits_for_place or not (left or product_here or silent), (
+                    "an idle cycle with something to add")
+            assert now["close"] == (now["add"] and (completes or silent))
+            assert now["take"] == (now["en"] and at_s is not None)
+            assert now["clear"] == (now["take"] and snaps[at_s][2])
+            if at_s is not None:
+                # It waits while an earlier one is being added, and until its own tile is open.
+                open_tile = snaps[at_s][0] == tile + (now["close"] and now["add_hold"])
+                assert now["en"] == (open_tile and left == 0)
+            waits = ctx.get(dut.waits)
+            assert waits.ramp + waits.integer + waits.firing == (not now["en"])
+            if not now["en"]:
+                assert waits.ramp == (left_before > 1)
+                assert waits.firing == (not waits.ramp and (
+                    full_before or bool(now["close"] and full_earlier)))
+            if now["close"]:
                 trace.closed.append(cycle)
                 in_v, tile = [], tile + 1
-
-            # A snapshot waits for the adds of the one before and for its tile to open, and says so.
-            stall = ctx.get(dut.stall)
-            waits = {name: ctx.get(getattr(dut, f"waits_{name}"))
-                     for name in ("ramp", "fire", "prod")}
-            reason = "ramp" if left > 0 else "prod" if v_free else "fire"
-            assert waits == {name: stall and name == reason for name in waits}
-            if snap_here:
-                assert stall == (left > 0 or snaps[next_snap][0] != tile)
-                if not stall:
-                    held, left = next_snap, snaps[next_snap][1]
-                    trace.taken.append(cycle)
-                    next_snap += 1
-                    snap_here = False
-            else:
-                assert not stall
+                v_full = True
+            elif ready:
+                v_full = False
+            if now["take"]:
+                held, left = at_s, snaps[at_s][1]
+                trace.taken.append(cycle)
+            if now["en"]:
+                at_s = None
+                if snap_here:
+                    at_s, next_snap, snap_here = next_snap, next_snap + 1, False
+            if ctx.get(dut.prod_ready) and prod_here:
+                assert at_v is None, "a product overwritten"
+                at_v, next_prod, prod_here = next_prod, next_prod + 1, False
+            now = {name: ctx.get(dut.next[name]) for name in now}
             await ctx.tick()
             cycle += 1
 
@@ -142,7 +161,7 @@ def test_random_traffic(rates: Rates, window: int) -> None:
     ([7], 1, 8),            # one event, at the largest level: 7 adds of S, one product word
     ([1], 1, 2),            # ... at the smallest
     ([1] * 7, 1, 8),        # every level: the adds are the same 7
-    ([0], 1, 1),            # silent tile: only the zero product word
+    ([0], 1, 2),            # silent tile: only the zero product word; S waits for the close
     ([0], 5, 5),
     ([3, 2], 4, 9),
 ])

@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from hdl.counters import ADDR_BITS
 from hdl.registers import Registers
 from spinteger import isa
 from spinteger.config import PRESETS
@@ -18,9 +19,10 @@ QUIET = {"write": 0, "wdata": 0, "fence": 0, "error": None}
 
 
 def copies() -> list[int]:
-    """A value for every counter, all different in both halves."""
-    return [0x1_0001 * (n + 1) << 31 & (1 << isa.COUNTER_BITS) - 1 | n for n in
-            range(len(isa.COUNTERS))]
+    """A value for every word of the copy, all different; 0 past the last counter."""
+    space = 1 << ADDR_BITS
+    return [(n + 1) * 0x0123_4567 & 0xFFFF_FFFF for n in range(2 * len(isa.COUNTERS))] + [
+        0] * (space - 2 * len(isa.COUNTERS))
 
 
 class Model:
@@ -28,25 +30,26 @@ class Model:
 
     def __init__(self) -> None:
         self.control = self.irq = self.failed = self.error = self.errors = self.tag = 0
-        self.rdata = 0
+        self.rdata, self.addr = 0, 0x80          # no register yet
+        self.word = 0                # of the copy, for the address one cycle ago
 
-    def read(self, now: dict) -> int:
+    def read(self, at: int, now: dict) -> int:
         """What an address reads in this cycle."""
-        at = now["addr"] & ~3
         name = next((name for name, address in ADDRESS.items() if address == at), None)
-        if name is None or name in ("clear", "latch"):
+        if name is None or name == "clear":
             return 0
         if name.endswith(("_low", "_high")):
-            value = copies()[isa.COUNTERS.index(name.rsplit("_", 1)[0])]
-            return value >> 32 if name.endswith("_high") else value & 0xFFFF_FFFF
+            counter, half = name.rsplit("_", 1)
+            return copies()[2 * isa.COUNTERS.index(counter) + (half == "high")]
         status = now["busy"] | self.irq << 1 | self.failed << 2 | now["waiting"] << 8
         return {"id": isa.ID_VALUE, "control": self.control, "status": status,
                 "error": self.error, "error_count": self.errors, "packets": now["packets"],
-                "fence_tag": self.tag}[name]
+                "fence_tag": self.tag, "latch": now["copying"]}[name]
 
     def cycle(self, now: dict) -> None:
         """One clock edge."""
-        self.rdata = self.read(now)
+        self.rdata = self.read(self.addr & ~3, now)    # one cycle after the address
+        self.addr = now["addr"]
         at = now["addr"] & ~3 if now["write"] else None
         control = self.control
         if at == ADDRESS["control"]:
@@ -60,7 +63,7 @@ class Model:
             code, number = now["error"]
             if not self.failed:
                 self.error = code | number << 8
-            self.failed, self.errors = 1, self.errors + 1
+            self.failed, self.errors = 1, (self.errors + 1) % (1 << isa.ERROR_COUNT_BITS)
         if now["fence"]:
             self.tag = now["fence_tag"]
         if now["fence"] and control & IRQ_FENCE or now["error"] and control & IRQ_ERROR:
@@ -68,9 +71,10 @@ class Model:
 
 
 async def step(ctx, dut: Registers, model: Model, **now) -> None:
-    """Drive one cycle and compare all outputs. The counters answer one cycle after the index."""
-    now = {"addr": 0, "fence_tag": 0, "packets": 0, "busy": 0, "waiting": 0, **QUIET, **now}
-    for name in ("addr", "write", "wdata", "packets", "busy", "waiting"):
+    """Drive one cycle and compare all outputs. The counters answer two cycles after the address."""
+    now = {"addr": 0, "fence_tag": 0, "packets": 0, "busy": 0, "waiting": 0, "copying": 0,
+           **QUIET, **now}
+    for name in ("addr", "write", "wdata", "packets", "busy", "waiting", "copying"):
         ctx.set(getattr(dut, name), now[name])
     code, number = now["error"] or (0, 0)
     ctx.set(dut.error, {"valid": now["error"] is not None, "code": code, "number": number})
@@ -79,9 +83,10 @@ async def step(ctx, dut: Registers, model: Model, **now) -> None:
     assert ctx.get(dut.latch) == (written == ADDRESS["latch"])
     assert ctx.get(dut.clear_counters) == (
         written == ADDRESS["clear"] and bool(now["wdata"] & CLEAR_COUNTERS))
-    index = ctx.get(dut.counter_index)
+    word = copies()[ctx.get(dut.counter_addr)]
     await ctx.tick()
-    ctx.set(dut.counter, copies()[index] if index < len(isa.COUNTERS) else 0xBAD)
+    ctx.set(dut.counter, model.word)
+    model.word = word
     model.cycle(now)
     assert ctx.get(dut.rdata) == model.rdata, f"address {now['addr']:#x}"
     assert ctx.get(dut.irq) == model.irq
@@ -103,7 +108,8 @@ def test_every_address_reads() -> None:
         await step(ctx, dut, model, addr=ADDRESS["control"], write=1, wdata=3)
         await step(ctx, dut, model, error=(17, 0xABCDEF), fence=1, fence_tag=0x8765_4321)
         for addr in range(SPACE):
-            await step(ctx, dut, model, addr=addr, packets=0xFEDC_BA98, busy=1, waiting=0xA5)
+            await step(ctx, dut, model, addr=addr, packets=0xDC_BA98, busy=1, waiting=0xA5,
+                       copying=1)
 
     run(job)
 
@@ -132,10 +138,12 @@ def test_random_traffic(seed: int) -> None:
         name = rng.choice(("control", "clear", "status", "error", "error_count", "fence_tag"))
         addr = ADDRESS[name] if rng.random() < 0.8 else rng.randrange(SPACE)
         wdata = rng.choice((rng.getrandbits(3), rng.getrandbits(32)))
-        error = (rng.getrandbits(8), rng.getrandbits(24)) if rng.random() < 0.2 else None
+        failed = rng.randint(1, max(isa.Error)), rng.getrandbits(24)
+        error = failed if rng.random() < 0.2 else None
         return {"addr": addr | rng.getrandbits(2), "write": rng.random() < 0.4, "wdata": wdata,
                 "error": error, "fence": rng.random() < 0.2, "fence_tag": rng.getrandbits(32),
-                "packets": rng.getrandbits(32), "busy": rng.getrandbits(1),
+                "packets": rng.getrandbits(24), "busy": rng.getrandbits(1),
+                "copying": rng.getrandbits(1),
                 "waiting": rng.getrandbits(8)}
 
     async def job(ctx, dut, model):

@@ -27,9 +27,10 @@ def test_random_runs(cfg: Config, ready: float, busy: float) -> None:
             offered = cycle < 1100 and rng.random() < busy
             accept = offered and ctx.get(dut.room)
             ctx.set(dut.accept, accept)
-            run = {"number": rng.getrandbits(24), "slot": rng.randrange(cfg.slots),
-                   "bufs": rng.choice([1, 2, 3])}
+            run = {"slot": rng.randrange(cfg.slots), "bufs": rng.choice([1, 2, 3])}
             ctx.set(dut.use, run)
+            run["place"] = ctx.get(dut.place)
+            assert not any(run["place"] == other["place"] for other in runs) or not accept
             done = bool(runs) and (not offered or rng.random() < 0.3)
             ends = [rng.random() < 0.3, rng.random() < 0.3]
             ctx.set(dut.run_done, done)
@@ -45,11 +46,11 @@ def test_random_runs(cfg: Config, ready: float, busy: float) -> None:
             fullest = max(fullest, count)
             error = ctx.get(dut.error.payload)
             if ctx.get(dut.error.valid) and ctx.get(dut.error.ready):
-                got.append((error.code, error.number))
+                got.append((error, ctx.get(dut.error_place)))
             await ctx.tick()
             if done:
                 over = runs.pop(0)
-                want.extend((int(code), over["number"]) for code, end in zip(
+                want.extend((int(code), over["place"]) for code, end in zip(
                     (Error.BUF_EMPTY, Error.V_OVERFLOW), ends, strict=True) if end)
             if accept:
                 runs.append(run)

@@ -32,12 +32,14 @@ def random_entry(cfg: Config, rng: random.Random) -> dict[str, int]:
 
 @pytest.mark.parametrize("cfg", CONFIGS.values(), ids=CONFIGS)
 def test_random_stores_and_reads(cfg: Config) -> None:
-    """Every place of both buffers, each in its own turn; an entry stays until the next read."""
+    """Every place of both buffers, each in its own turn; an entry stays until the next one that
+    was read moves on, two enabled cycles after it was asked for."""
     rng, dut = random.Random(9), SalientList(cfg)
     stored: dict[tuple[int, int], dict[str, int]] = {}
 
     async def bench(ctx):
-        want, fresh = None, [(buf, place) for buf in range(2) for place in range(cfg.list_depth)]
+        want, fetched = None, None
+        fresh = [(buf, place) for buf in range(2) for place in range(cfg.list_depth)]
         rng.shuffle(fresh)
         for _ in range(10 * cfg.list_depth + 60):
             write = rng.random() < 0.5
@@ -50,11 +52,15 @@ def test_random_stores_and_reads(cfg: Config) -> None:
             # What is stored in this very cycle is read only later, as in the array.
             source = rng.choice([*stored]) if read else target
             read = read and not (write and source == target)
-            ctx.set(dut.en, read)
+            en = rng.random() < 0.7
+            ctx.set(dut.en, en)
+            ctx.set(dut.read, read)
             ctx.set(dut.buf, source[0])
             ctx.set(dut.place, source[1])
-            if read:
-                want = stored[source]
+            if en:
+                want = fetched
+            if en and read:
+                fetched = stored[source]
             await ctx.tick()
             if write:
                 stored[target] = entry

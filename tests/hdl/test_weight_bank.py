@@ -5,7 +5,7 @@ import random
 import pytest
 import torch
 
-from hdl.lane import LANE_LATENCY
+from hdl.lane import LANE_LATENCY, READ_LATENCY
 from hdl.weight_bank import WeightBank
 from spinteger.config import Config
 from tests.hdl.streams import Bench, put, simulate
@@ -79,7 +79,8 @@ def test_every_row_of_every_lane(cfg: Config) -> None:
         assert taken == list(range(taken[0], taken[0] + len(words)))
         for word in words:
             rig.store(word)
-        ctx.set(dut.en, 1)
+        ctx.set(dut.en_next, 1)
+        await ctx.tick()
         addresses = sorted(rig.banks[0])
         assert all(sorted(bank) == addresses for bank in rig.banks), "a lane has no copy"
         for cycle in range(len(addresses) + LANE_LATENCY):
@@ -94,6 +95,7 @@ def test_every_row_of_every_lane(cfg: Config) -> None:
                 address = addresses[cycle - LANE_LATENCY + 1]
                 for lane in range(cfg.rows):
                     assert list(ctx.get(dut.codes[lane])) == rig.banks[lane][address]
+            if LANE_LATENCY - 2 <= cycle < len(addresses) + LANE_LATENCY - 2:
                 assert ctx.get(dut.neg) == sum(1 << n for n in range(1, cfg.rows, 2))
 
     simulate(rig.bench, bench)
@@ -108,7 +110,8 @@ def test_an_input_is_found_in_each_of_its_homes() -> None:
     async def bench(ctx):
         dut = rig.dut
         await put(ctx, dut.wgt, wgt_words(cfg, w, cfg.slot_rows))
-        ctx.set(dut.en, 1)
+        ctx.set(dut.en_next, 1)
+        await ctx.tick()
         ctx.set(dut.base, cfg.slot_rows)
         for k in range(cfg.k):
             homes = cfg.home_lanes(k)
@@ -140,12 +143,14 @@ def test_events_reads_and_stores_at_once(cfg: Config, stall: float) -> None:
         fresh = [word for word in words if word["addr"] >= cfg.slot_rows]
         idle = [0] * cfg.cols
         pipe = [[(idle, 0)] * cfg.rows for _ in range(LANE_LATENCY)]
-        rows: list = [None] * (cfg.int_lanes * cfg.group)       # the second ports' registers
+        nothing = [idle] * (cfg.int_lanes * cfg.group)
+        rows = [nothing] * READ_LATENCY                         # from the second ports
+        en = False
         offered: dict | None = None
         held: set[int] = set()                                  # lanes whose buffer is full
         low = [address for address in rig.banks[0] if address < cfg.slot_rows]
         for _ in range(150):
-            en = rng.random() >= stall
+            en_next, read_en = rng.random() >= stall, rng.random() >= stall
             base = rng.choice(low)
             entering = []
             for lane in range(cfg.rows):
@@ -154,7 +159,8 @@ def test_events_reads_and_stores_at_once(cfg: Config, stall: float) -> None:
                 ctx.set(dut.event[lane], event)
                 entering.append((rig.banks[lane][base + event["row"]], event["neg"])
                                 if event["valid"] else (idle, 0))
-            ctx.set(dut.en, en)
+            ctx.set(dut.en_next, en_next)
+            ctx.set(dut.read_en, read_en)
             ctx.set(dut.base, base)
 
             reads = {}              # lane -> address
@@ -179,9 +185,11 @@ def test_events_reads_and_stores_at_once(cfg: Config, stall: float) -> None:
                 taken = bool(ctx.get(dut.wgt.ready))
                 assert taken != clash
                 blocked += clash
-            for lane, (codes, neg) in enumerate(pipe[-1]):
+            for lane, (codes, _) in enumerate(pipe[-1]):
                 assert list(ctx.get(dut.codes[lane])) == codes
-                assert ctx.get(dut.neg) >> lane & 1 == neg
+                assert ctx.get(dut.neg) >> lane & 1 == pipe[-2][lane][1]
+                if lane < len(nothing):
+                    assert list(ctx.get(dut.rows[lane])) == rows[-1][lane]
             assert ctx.get(dut.unstored) == sum(1 << lane for lane in held)
             assert ctx.get(dut.stored) == sum(1 << lane for lane in held - reads.keys())
             await ctx.tick()
@@ -192,21 +200,22 @@ def test_events_reads_and_stores_at_once(cfg: Config, stall: float) -> None:
                 rig.store(offered)
                 held |= homes_of(cfg, offered).keys()
                 offered = None
-            for lane, address in reads.items():
-                rows[lane] = rig.banks[lane][address]
-            for lane, row in enumerate(rows):
-                assert row is None or list(ctx.get(dut.rows[lane])) == row
+            if read_en:
+                rows = [[list(rig.banks[lane][reads[lane]]) if lane in reads else idle
+                         for lane in range(len(nothing))], *rows[:-1]]
+            en = en_next
 
         # What was written meanwhile, read by the integer lanes.
         ctx.set(dut.wgt.valid, 0)
         ctx.set(dut.read, [0] * cfg.int_lanes)
+        ctx.set(dut.read_en, 1)
         await ctx.tick().repeat(2)
         for address in sorted(rig.banks[0]):
             for bank in range(cfg.group):
                 for unit in range(cfg.int_lanes):
                     ctx.set(dut.read[unit], 1 << bank)
                     ctx.set(dut.addr[unit], address)
-                await ctx.tick()
+                await ctx.tick().repeat(READ_LATENCY)
                 for unit in range(cfg.int_lanes):
                     lane = unit * cfg.group + bank
                     assert list(ctx.get(dut.rows[lane])) == rig.banks[lane][address]

@@ -1,0 +1,53 @@
+"""A netlist of ECP5 cells as Verilog that a simulator runs: what synthesis made, cell by cell.
+
+Models of the cells are Yosys' own (`cells_sim.v`); of block RAM and multiplier, which it has none
+of, ours (gen/ecp5_cells.v). A LUT4 stays one operator, Yosys' `$lut`, which simulates faster than
+the five multiplexers of its model, and is the same by definition.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from gen import yosys
+
+CELLS = Path(__file__).with_name("ecp5_cells.v")
+_LUTS = r"""
+module LUT4(input A, B, C, D, output Z);
+  parameter [15:0] INIT = 16'd0;
+  \$lut #(.WIDTH(4), .LUT(INIT)) lut (.A({D, C, B, A}), .Y(Z));
+endmodule
+module LUT2(input A, B, output Z);
+  parameter [3:0] INIT = 4'd0;
+  \$lut #(.WIDTH(2), .LUT(INIT)) lut (.A({B, A}), .Y(Z));
+endmodule
+"""
+
+
+def model(netlist: str, top: str) -> str:
+    """Verilog of a flattened netlist (Yosys JSON): module `top` with its ports, nothing below.
+
+    Raises `YosysError` when there is a cell without a model.
+    """
+    commands = [
+        "read_json netlist.json", "delete t:$scopeinfo", "delete =A:blackbox =A:whitebox",
+        "read_verilog -overwrite +/ecp5/cells_sim.v",
+        "read_verilog -overwrite ecp5_cells.v", "read_verilog -icells -overwrite luts.v",
+        f"hierarchy -check -top {top}", "proc", "flatten", "opt_expr", "opt_clean -purge",
+        "write_verilog -noattr model.v"]
+    files = {"netlist.json": _connected(netlist, top), "ecp5_cells.v": CELLS.read_text(),
+             "luts.v": _LUTS}
+    made, _ = yosys.run(commands, files, ["model.v"])
+    return made["model.v"]
+
+
+def _connected(netlist: str, top: str) -> str:
+    """The netlist without outputs that go nowhere: nextpnr wants them there as "x" (gen/carry.py),
+    which Yosys takes for a constant that fights the output."""
+    design = json.loads(netlist)
+    for cell in design["modules"][top]["cells"].values():
+        cell["connections"] = {
+            pin: bits for pin, bits in cell["connections"].items()
+            if bits != ["x"] or cell.get("port_directions", {}).get(pin) != "output"}
+    return json.dumps(design)
