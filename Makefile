@@ -9,13 +9,17 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 # Made last, so an interrupted installation is taken up again.
 STAMP  := $(VENV)/.installed
+# The same for synthesis, place and route, and bitstreams.
+FPGA   := $(VENV)/.fpga
+# What `make fpga` makes it for; 16x16 on this one, other boards have other usual shapes.
+BOARD  ?= ulx3s-85f
 # pytest-xdist: one worker per core, but no more than this machine's memory likes.
 JOBS   ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$(( n > 4 ? 4 : n )))
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help demo sim soak test lint tools venv clean distclean
+.PHONY: help demo sim soak fpga pnr test lint tools venv clean distclean
 
 help:  ## show this list
 	@echo "Spinteger: spike-integer hybrid accelerators for quantised language models"
@@ -32,6 +36,12 @@ sim: $(STAMP) tools  ## all benches and real layers against the golden model (SI
 
 soak: $(STAMP) tools  ## random programs on RTL and golden machine (ARGS="--programs 10000 --seed 7")
 	@$(PY) -m sim.soak $(ARGS)
+
+fpga: $(FPGA)  ## make a bitstream (BOARD=ulx3s-85f PE=16x16 ARGS="--seeds 4")
+	@$(PY) -m gen.fpga --board $(BOARD) $(if $(PE),--pe $(PE)) $(ARGS)
+
+pnr: $(FPGA) tools  ## place and route an 8x8 machine, fail when it grew or became slower
+	@$(PY) -m bench.pnr --pe 8x8 --check $(ARGS)
 
 test: $(STAMP) tools  ## run all tests (ARGS="tests/gen -k verilog" runs a part)
 	@$(PY) -m pytest -q -n $(JOBS) $(ARGS)
@@ -58,6 +68,13 @@ $(STAMP): pyproject.toml scripts/setup_tools.sh
 	  | sed -un -e 's/^Collecting \([^ ]*\).*/  \1/p' -e 's/^Installing collected.*/  unpacking .../p'
 	@touch $@
 	@echo "Installed."
+
+$(FPGA): $(STAMP)
+	@echo "Installing the FPGA tools into $(VENV):"
+	@$(PY) -m pip install --no-build-isolation --progress-bar off \
+	    --config-settings editable_mode=compat -e '.[dev,fpga]' \
+	  | sed -un -e 's/^Collecting \([^ ]*\).*/  \1/p' -e 's/^Installing collected.*/  unpacking .../p'
+	@touch $@
 
 clean:  ## remove build results and caches (keeps .venv)
 	rm -rf build dist .cache .pytest_cache .ruff_cache .mypy_cache .hypothesis *.egg-info

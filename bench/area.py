@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Sequence
 
@@ -11,32 +10,14 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.report import versions_line, write_json
+from gen.blocks import COLUMN, GLUE, block_of, opened
 from gen.ecp5 import Cells, Synthesis, synthesise
 from gen.files import check_target
 from gen.options import OneLineParser, add_config_flags, config_from
-from gen.verilog import to_verilog
+from gen.verilog import TOP, to_verilog
 from gen.yosys import YosysError
 from hdl.top import top
 from spinteger.config import Config, ConfigError
-
-TOP = "spinteger"
-
-#: Submodule -> the block it is counted in.
-BLOCKS = {
-    "column_bank": "column data path", "weight_bank": "spike lanes (address, bank, gating)",
-    "event_queue": "event queues", "encoder": "encoder, balancer",
-    "act_arbiter": "encoder, balancer",
-    "recorder": "recorder, trains, player", "trains": "recorder, trains, player",
-    "player": "recorder, trains, player", "walk": "recorder, trains, player",
-    "salient_list": "integer lanes, lists", "integer_unit": "integer lanes, lists",
-    "if_bank": "IF bank (drain, sums, firing, chain)",
-    "frontend": "front end (packets, checks, loads)", "counters": "counters, registers",
-    "registers": "counters, registers",
-}
-#: Submodules that are opened: their own submodules are the blocks.
-OPENED = ("machine", "hybrid_array")
-COLUMN = "column data path"
-GLUE = "control pipeline, ports"
 
 
 def by_block(synthesis: Synthesis, module: str | None = None) -> dict[str, Cells]:
@@ -49,12 +30,11 @@ def by_block(synthesis: Synthesis, module: str | None = None) -> dict[str, Cells
     blocks: dict[str, Cells] = {GLUE: synthesis.glue(module)}
     for child, count in synthesis.children(module).items():
         stem = child.removeprefix(f"{synthesis.top}_")
-        if any(re.fullmatch(rf"{name}(_\d+)?", stem) for name in OPENED):
+        if opened(stem):
             for block, cells in by_block(synthesis, child).items():
                 blocks[block] = blocks.get(block, Cells()) + cells * count
             continue
-        matches = [name for name in BLOCKS if stem == name or stem.startswith(f"{name}_")]
-        block = BLOCKS[max(matches, key=len)] if matches else GLUE
+        block = block_of(stem)
         blocks[block] = blocks.get(block, Cells()) + synthesis.cells(child) * count
     return blocks
 

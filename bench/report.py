@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from spinteger.config import Config
 
 
 def write_json(path: str, benchmark: str, cfg: Config, figures: dict[str, Any],
-               seed: int | None = None) -> None:
-    """Write a report, whole or not at all. Raises OSError when the file cannot be written."""
+               seed: int | None = None, versions: Mapping[str, str] | None = None) -> None:
+    """Write a report, whole or not at all; `versions`: of tools that this one used beside the
+    usual. Raises OSError when the file cannot be written."""
     report = {"benchmark": benchmark, "spinteger": __version__, "config": cfg.params(),
-              "versions": {**tools.versions(), "python": platform.python_version()},
+              "versions": {**tools.versions(), **(versions or {}),
+                           "python": platform.python_version()},
               "seed": seed, **figures}
     write_whole(Path(path), json.dumps(report, indent=2) + "\n")
 

@@ -9,16 +9,17 @@ from pathlib import Path
 from spinteger.config import ConfigError
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file as a whole or not at all; a device or pipe is only ever written to."""
+    data = content.encode() if isinstance(content, str) else content
     if path.exists() and not path.is_file():
-        path.write_text(text)       # replacing it would put a file in the place of /dev/null
+        path.write_bytes(data)      # replacing it would put a file in the place of /dev/null
         return
     path = path.resolve()           # a link stays a link
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.",
+    with tempfile.NamedTemporaryFile("wb", dir=path.parent, prefix=f".{path.name}.",
                                      delete=False) as file:
         try:
-            file.write(text)
+            file.write(data)
             file.flush()
             umask = os.umask(0)
             os.umask(umask)

@@ -75,9 +75,10 @@ def _add_field(parser: argparse.ArgumentParser, field: Field[Any]) -> None:
                             metavar="|".join(choices) if choices else "N")
 
 
-def config_from(args: argparse.Namespace) -> Config:
-    """The configuration that parsed flags ask for. Raises `ConfigError`."""
-    base = preset(args.preset) if args.preset is not None else Config()
+def config_from(args: argparse.Namespace, start: Config | None = None) -> Config:
+    """The configuration that parsed flags ask for, from `start` (the default one) on unless a
+    preset is named. Raises `ConfigError`."""
+    base = preset(args.preset) if args.preset is not None else start or Config()
     changes: dict[str, Any] = {}
     if args.pe is not None:
         changes["rows"], changes["cols"] = parse_pe(args.pe)
