@@ -58,15 +58,17 @@ class Accelerator:
     """One machine and the layers it runs, one after another.
 
     backend: a name of `sim.backends`, or a `Backend`. fetch "live": load only the weight rows that
-    a batch needs, where that is shorter. throttle: how slow the streams are.
+    a batch needs, where that is shorter. throttle: how slow the streams are. port, baud: where the
+    board is, for the backend "serial".
     """
 
     def __init__(self, cfg: Config, backend: str | Backend = "verilator", *, fetch: str = "all",
-                 throttle: Throttle | None = None):
+                 throttle: Throttle | None = None, port: str | None = None,
+                 baud: int | None = None):
         if fetch not in compiler.FETCHES:
             raise ValueError(f"fetch {fetch}: choose from {', '.join(compiler.FETCHES)}")
         self.cfg, self.fetch, self.throttle = cfg, fetch, throttle
-        self.backend = _backend(backend, cfg)
+        self.backend = _backend(backend, cfg, port, baud)
         self.layers: list[Layer] = []
         self.notes: list[str] = []              #: of the last `run`: what went through the host
         self.executions: list[Execution] = []   #: of the last `run`, one per stage
@@ -190,8 +192,8 @@ def counter_table(counters: dict[str, int]) -> Table:
     return table
 
 
-def _backend(given: str | Backend, cfg: Config) -> Backend:
-    return backend(given, cfg) if isinstance(given, str) else given
+def _backend(given: str | Backend, cfg: Config, port: str | None, baud: int | None) -> Backend:
+    return backend(given, cfg, port, baud) if isinstance(given, str) else given
 
 
 def _error(program: Sequence[Packet], done: Execution) -> AcceleratorError:
