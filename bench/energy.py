@@ -1,0 +1,313 @@
+"""`python -m bench.energy`: energy of arrays on gates, ours and rivals, on real activations.
+
+Every design is mapped to the same standard cells, simulated with cell delays (glitches count) on
+the same inputs, at the same clock, and must give the golden integers. What is counted, and what
+is not: docs/energy.md.
+
+The JSON file, per layer: `designs` (pJ per effective MAC by block and kind), `phases` of our
+machine (pJ by block, bits of memory by block, cycles, counts) and `events`: pJ of one
+
+    idle_cycle        a cycle in which nothing happens, whole machine (by block in `phases`)
+    spike_column      a spike event in one column: lane register, tree, S
+    v_add_column      an add of S to V in one column: hold, V
+    salient_column    a salient input in one column: integer lanes
+    fired_output      a finished sum in the IF bank
+    coded_input       an input in the encoder, queues and recorder
+    weight_row_bit    a bit of a weight row loaded
+
+each without the idle energy of the cycles it takes. Energy of a run = sum of counts x events +
+cycles x idle_cycle + bits of memory x `memory_pj_per_bit`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from bench.gates import cells, crosscheck, energy, machine, memory, rival
+from bench.gates.cells import CellLibrary
+from bench.gates.energy import Parts
+from bench.gates.liberty import LibertyError
+from bench.gates.machine import ARRAY, MachineError, Runner, Work
+from bench.gates.mapping import Recipe
+from bench.gates.simulate import SimulatorError, Toggles
+from bench.report import versions_line, write_json
+from gen.files import check_target
+from gen.options import OneLineParser, add_config_flags, config_from
+from gen.yosys import YosysError
+from golden.cache import say
+from golden.fetch import HashMismatch, RealDataUnavailable
+from golden.realdata import RealLayer, load_named
+from golden.trains import classify
+from spinteger.config import Config, ConfigError
+
+LAYERS = ("blk.15.q_proj", "blk.15.down_proj")
+#: Cycles in which the machine does nothing, to know what idling costs.
+IDLE = 200
+#: Goals: our array's energy per effective MAC, over that of the best tree of so many bits.
+GOALS = {4: 0.40, 8: 0.20}
+
+Blocks = dict[str, Parts]
+
+
+@dataclass(frozen=True)
+class Design:
+    """One design on one layer. Energies in pJ per effective MAC, a MAC of the dense layer."""
+
+    name: str
+    bits: str                   #: of weights and activations
+    recipe: str
+    blocks: Blocks
+    array: Parts                #: the blocks that every array has
+    memory_bits: float          #: read and written, per MAC
+    cycles_per_mac: float       #: times R x C: 1 is a dense array's pace
+    area: float                 #: of all cells [um^2], per lane and column
+    path: float                 #: [ns] longest path that the data exercised
+
+    @property
+    def total(self) -> Parts:
+        """Array, control and addresses."""
+        return energy.total(self.blocks)
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return {**asdict(self), "total": asdict(self.total)}
+
+
+def ours(layer: RealLayer, cfg: Config, library: CellLibrary, tokens: int, tiles: int
+         ) -> tuple[Design, dict[str, Any]]:
+    """Our machine on the first tokens and column tiles: the design, its phases and events.
+
+    Raises `MachineError` when its output is not the golden model's.
+    """
+    recipe = Recipe()
+    net = machine.machine(cfg, library, recipe)
+    runner, work = Runner(cfg, net), Work(layer, tokens, tiles)
+    counted: dict[str, Toggles] = {"idle": runner.idle(IDLE)}
+    for name, packets in work.packets(cfg).items():
+        counted[name] = runner.phase(packets)
+    runner.check()
+    phases = {name: energy.breakdown(runner.sim, count) for name, count in counted.items()}
+    macs = tokens * layer.k * tiles * cfg.cols
+    reuse = max(1, cfg.col_tiles(layer.n) / tiles)      # a token is encoded once for all tiles
+    blocks = {name: part * (1 / macs) for name, part in phases["compute"].items()}
+    idle_cycle = {name: part * (1 / IDLE) for name, part in phases["idle"].items()}
+    spent = counted["encode"].cycles
+    encoding = Parts()
+    for name, part in phases["encode"].items():
+        encoding = encoding + part + idle_cycle.get(name, Parts()) * -spent
+    blocks["encoding, once per token"] = encoding * (1 / (macs * reuse))
+    bits = {name: memory.accesses(runner.sim, count) for name, count in counted.items()}
+    design = Design(
+        f"ours, {cfg.rows}x{cfg.cols}", "W4 A4+8", str(recipe), blocks,
+        sum((blocks.get(name, Parts()) for name in ARRAY), Parts()),
+        (sum(bits["compute"].values()) + sum(bits["encode"].values()) / reuse) / macs,
+        counted["compute"].cycles * cfg.rows * cfg.cols / macs,
+        net.area / cfg.rows / cfg.cols, runner.sim.counts().latest / 1000)
+    levels, salient = classify(layer.q[:tokens].astype(np.int64),
+                               layer.e[:tokens].astype(np.int64), cfg)
+    counts = {"spikes": int((levels > 0).sum()) * tiles, "salients": int(salient.sum()) * tiles,
+              "v_adds": int(levels.max(axis=1).sum()) * tiles,
+              "outputs": tokens * tiles * cfg.cols, "inputs": tokens * layer.k,
+              "weight_bits": layer.k * tiles * cfg.cols * cfg.wgt_bits}
+    return design, {
+        "counts": counts, "events": events(phases, counted, counts, cfg),
+        "phases": {name: {"cycles": counted[name].cycles, "memory_bits": bits[name],
+                          "blocks": {block: asdict(part) for block, part in found.items()}}
+                   for name, found in phases.items()}}
+
+
+def events(phases: Mapping[str, Blocks], counted: Mapping[str, Toggles],
+           counts: Mapping[str, int], cfg: Config) -> dict[str, float]:
+    """pJ per event, see the module's docstring."""
+    def more(phase: str, *names: str) -> float:
+        """Energy of blocks in a phase beyond what they take when nothing happens."""
+        return sum(phases[phase].get(name, Parts()).total
+                   - phases["idle"].get(name, Parts()).total / IDLE * counted[phase].cycles
+                   for name in names)
+
+    everything = set(phases["compute"])
+    control = everything - {*ARRAY, "IF bank"} | {"column control"}
+    return {
+        "idle_cycle": energy.total(dict(phases["idle"])).total / IDLE,
+        "spike_column": more("compute", "lane registers", "tree", "S")
+        / counts["spikes"] / cfg.cols,
+        "v_add_column": more("compute", "hold", "V") / counts["v_adds"] / cfg.cols,
+        "salient_column": more("compute", "integer lanes") / max(1, counts["salients"]) / cfg.cols,
+        "fired_output": more("compute", "IF bank") / counts["outputs"],
+        "control_cycle": more("compute", *control) / counted["compute"].cycles,
+        "coded_input": more("encode", *phases["encode"]) / counts["inputs"],
+        "weight_row_bit": more("load", *phases["load"]) / counts["weight_bits"],
+    }
+
+
+def rivals(layer: RealLayer, cfg: Config, library: CellLibrary, tokens: int, tiles: int
+           ) -> list[Design]:
+    """All rivals, each mapped the way that takes least energy. Raises `MachineError`."""
+    return [min((_rival(kind, layer, cfg, library, recipe, tokens, tiles)
+                 for recipe in (Recipe(), Recipe(booth=True))[:1 + kind.multiplies]),
+                key=lambda design: design.array.total)
+            for kind in track(rival.KINDS, f"{layer.name}: rivals", console=say, transient=True,
+                              disable=not say.is_terminal)]
+
+
+def _rival(kind: rival.Kind, layer: RealLayer, cfg: Config, library: CellLibrary, recipe: Recipe,
+           tokens: int, tiles: int) -> Design:
+    x = layer.x[:cfg.rows if kind.by_rows else tokens]
+    w = layer.w[:, :tiles * cfg.cols].astype(np.int64)
+    window = rival.simulate(kind, cfg.rows, cfg.cols, library, recipe, x, w)
+    macs = x.size * w.shape[1]
+    blocks = {name: part * (1 / macs)
+              for name, part in energy.breakdown(window.sim, window.counted).items()}
+    return Design(
+        kind.name, f"W4 A{kind.bits}", str(recipe), blocks,
+        sum((part for name, part in blocks.items() if name not in rival.FEEDING), Parts()),
+        sum(memory.accesses(window.sim, window.counted).values()) / macs,
+        window.counted.cycles * cfg.rows * cfg.cols / macs,
+        window.sim.net.area / cfg.rows / cfg.cols, window.counted.latest / 1000)
+
+
+# -- command ---------------------------------------------------------------------------------------
+
+def table(designs: Sequence[Design], layer: RealLayer, library: str, clock: float) -> Table:
+    """Designs down; green where ours meets a goal against that one."""
+    out = Table(title=f"{layer.name}: pJ per effective MAC ({layer.live:.0%} spikes, "
+                      f"{layer.salient:.0%} salient, {layer.silent:.0%} silent)",
+                box=None, header_style="bold", title_justify="left", padding=(0, 1, 0, 0))
+    out.add_column("design", no_wrap=True)
+    for name in ("bits", "array", "logic", "of it\nglitches", "registers", "clock", "ours is",
+                 "control", "total\nlogic", "memory\n(model)", "bits\nmoved", "leakage",
+                 "cycles\nper MAC", "um2 per\nlane", "path\nns"):
+        out.add_column(name, justify="right")
+    mine = designs[0].array.total
+    for design in designs:
+        array, total = design.array, design.total
+        goal = GOALS.get(int(design.bits[-1]), 0.0) if "tree" in design.name else 0.0
+        share = mine / array.total
+        moved = design.memory_bits * memory.per_bit(library)
+        leaking = total.leakage * design.cycles_per_mac / clock * 1e-6
+        out.add_row(
+            design.name, design.bits, f"[bold]{array.total:.2f}[/]", f"{array.logic:.2f}",
+            f"{array.glitches:.2f}", f"{array.registers:.2f}", f"{array.clock:.2f}",
+            "" if design is designs[0] else
+            f"[{'green' if share <= goal else 'red' if goal else 'default'}]{share:.2f}x[/]",
+            f"{total.total - array.total:.2f}", f"{total.total:.2f}", f"{moved:.2f}",
+            f"{design.memory_bits:.2f}", f"{leaking:.1e}", f"{design.cycles_per_mac:.2f}",
+            f"{design.area:.0f}", f"{design.path:.1f}")
+    return out
+
+
+def blocks_table(design: Design) -> Table:
+    """Our blocks."""
+    out = Table(title=f"{design.name}, by block", box=None, header_style="bold",
+                title_justify="left")
+    out.add_column("block")
+    for name in ("pJ per MAC", "logic", "of it glitches", "registers", "clock"):
+        out.add_column(name, justify="right")
+    for name, part in sorted(design.blocks.items(), key=lambda item: -item[1].total):
+        out.add_row(name, *(f"{value:.3f}" for value in (
+            part.total, part.logic, part.glitches, part.registers, part.clock)),
+            style="" if name in ARRAY else "dim")
+    return out
+
+
+def parser() -> argparse.ArgumentParser:
+    """Command line."""
+    p = OneLineParser(
+        prog="python -m bench.energy", formatter_class=argparse.RawTextHelpFormatter,
+        description="Energy per effective MAC of our array and of rivals, on gates: mapped to "
+                    "standard cells,\nsimulated with cell delays on real activations, glitches "
+                    "and clock included.")
+    add_config_flags(p)
+    p.add_argument("--library", choices=("osu018", "sky130"), default="osu018")
+    p.add_argument("--layers", nargs="+", default=list(LAYERS), metavar="LAYER",
+                   help=f"layers of SmolLM2-135M (default: {' '.join(LAYERS)})")
+    p.add_argument("--batch", type=int, default=4, metavar="T",
+                   help="run the first T tokens (default %(default)s; systolic arrays take as "
+                        "many as they have rows)")
+    p.add_argument("--col-tiles", type=int, default=1, metavar="N",
+                   help="column tiles of the layer (default %(default)s)")
+    p.add_argument("--clock", type=float, default=100.0, metavar="MHZ",
+                   help="clock: every path must fit it, leakage counts by it (default %(default)s)")
+    p.add_argument("--crosscheck", action="store_true",
+                   help="only compare the calculation with ngspice, on chains of full adders")
+    p.add_argument("--ours", action="store_true", help="leave the rivals out")
+    p.add_argument("--json", metavar="FILE", help="also write the figures as JSON")
+    return p
+
+
+def crosschecked(args: argparse.Namespace, cfg: Config, console: Console) -> int:
+    """Print the comparison with ngspice, and write it as JSON."""
+    with console.status("ngspice"):
+        checks = [crosscheck.check(bits) for bits in (4, 8)]
+    for one in checks:
+        console.print(f"{one.bits} full adders, {one.vectors} random additions: ngspice "
+                      f"{one.ngspice:.3f} pJ, ours {one.ours:.3f} pJ, {one.error:+.1%}")
+    if args.json:
+        write_json(args.json, "energy-crosscheck", cfg, {
+            "checks": [{**asdict(one), "error": one.error} for one in checks]}, seed=1)
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmark; 1 when something cannot be measured, 2 on bad arguments."""
+    console = Console(width=None if sys.stdout.isatty() else 170)
+    torch.set_num_threads(1)
+    try:
+        args = parser().parse_args(argv)
+        check_target("--json", args.json)
+        cfg = config_from(args)
+        for name in args.layers:
+            if not re.fullmatch(r"blk\.\d+\.\w+", name):
+                raise ConfigError(f"layer {name}: must be a name such as {LAYERS[0]}")
+        if min(args.batch, args.col_tiles) < 1 or args.clock <= 0:
+            raise ConfigError("--batch, --col-tiles and --clock must be positive")
+        if args.crosscheck:
+            return crosschecked(args, cfg, console)
+        with console.status(f"reading {args.library} (characterising its cells the first time)"):
+            library = cells.load(args.library)
+        found = {}
+        for layer in load_named(args.layers, cfg):
+            with console.status(f"{layer.name}: our machine"):
+                mine, details = ours(layer, cfg, library, args.batch, args.col_tiles)
+            designs = [mine]
+            if not args.ours:
+                designs += rivals(layer, cfg, library, args.batch, args.col_tiles)
+            late = [d.name for d in designs if d.path * args.clock > 1000]
+            console.print(table(designs, layer, args.library, args.clock), "", blocks_table(mine),
+                          "", *(f"[red]{name}: slower than {args.clock:g} MHz" for name in late))
+            found[layer.name] = {**details, "designs": [d.as_json() for d in designs]}
+    except ConfigError as error:
+        print(f"bench.energy: {error}", file=sys.stderr)
+        return 2
+    except (RealDataUnavailable, HashMismatch, LibertyError, MachineError, SimulatorError,
+            YosysError, KeyError) as error:
+        print(f"bench.energy: {error.args[0]}", file=sys.stderr)
+        return 1
+    console.print(f"{library.origin}, {args.clock:g} MHz\nmemory: {memory.ORIGIN}: "
+                  f"{memory.per_bit(args.library):.2f} pJ per bit\n{versions_line()}",
+                  highlight=False)
+    if args.json:
+        write_json(args.json, "energy", cfg, {
+            "library": args.library, "cells": library.origin, "clock_mhz": args.clock,
+            "tokens": args.batch, "tiles": args.col_tiles,
+            "memory_pj_per_bit": memory.per_bit(args.library), "memory_model": memory.ORIGIN,
+            "goals": GOALS, "layers": found})
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("stopped; nothing was written")
