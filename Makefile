@@ -19,7 +19,7 @@ JOBS   ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$(( n > 4 ? 4 : n )))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help demo sim soak fpga pnr test lint tools venv clean distclean
+.PHONY: help demo sim soak fpga pnr test silicon lint tools venv clean distclean
 
 help:  ## show this list
 	@echo "Spinteger: spike-integer hybrid accelerators for quantised language models"
@@ -43,8 +43,11 @@ fpga: $(FPGA)  ## make a bitstream (BOARD=ulx3s-85f PE=16x16 ARGS="--seeds 4")
 pnr: $(FPGA) tools  ## place and route an 8x8 machine, fail when it grew or became slower
 	@$(PY) -m bench.pnr --pe 8x8 --check $(ARGS)
 
-test: $(STAMP) tools  ## run all tests (ARGS="tests/gen -k verilog" runs a part)
+test: $(FPGA) tools  ## run all tests (ARGS="tests/gen -k verilog" runs a part)
 	@$(PY) -m pytest -q -n $(JOBS) $(ARGS)
+
+silicon: $(FPGA) tools  ## tests of the FPGA flow, of rival arrays and of energy on gates: half an hour
+	@$(PY) -m pytest -q -n $(JOBS) -m silicon $(ARGS)
 
 lint: $(STAMP)  ## check style and types
 	@$(PY) -m ruff check .
@@ -72,7 +75,7 @@ $(STAMP): pyproject.toml scripts/setup_tools.sh
 $(FPGA): $(STAMP)
 	@echo "Installing the FPGA tools into $(VENV):"
 	@$(PY) -m pip install --no-build-isolation --progress-bar off \
-	    --config-settings editable_mode=compat -e '.[dev,fpga]' \
+	    --config-settings editable_mode=compat -e '.[dev,fpga,explore]' \
 	  | sed -un -e 's/^Collecting \([^ ]*\).*/  \1/p' -e 's/^Installing collected.*/  unpacking .../p'
 	@touch $@
 

@@ -15,6 +15,8 @@ from golden.realdata import make_layer
 from spinteger.config import preset
 from tests.bench.gates import tiny
 
+pytestmark = pytest.mark.silicon
+
 CFG = preset("tiny")
 
 

@@ -11,6 +11,8 @@ from gen.blocks import BLOCKS, COLUMN, GLUE
 from gen.place import Placement, Segment
 from spinteger.config import PRESETS
 
+pytestmark = pytest.mark.silicon
+
 QUEUES = BLOCKS["event_queue"]
 BEFORE = Figures(20.0, 150.0, {COLUMN: 600, QUEUES: 400, GLUE: 280}, [COLUMN, GLUE])
 

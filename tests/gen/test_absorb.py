@@ -18,6 +18,8 @@ from hdl.salient_list import SalientList
 from spinteger.config import PRESETS
 from tb.tops import ColumnTop, IntegerTop
 
+pytestmark = pytest.mark.silicon
+
 TINY = PRESETS["tiny"]
 PARTS = {"lane": SpikeLane(TINY), "list": SalientList(TINY), "integer": IntegerTop(TINY),
          "column": ColumnTop(TINY), "odd_row": SpikeLane(TINY.with_(cols=3)),

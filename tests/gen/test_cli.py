@@ -72,7 +72,7 @@ def test_no_latches_loops_or_missing_drivers(tiny):
 
 def test_multipliers_only_for_salients_and_scales(tiny):
     assert Netlist(tiny[0]).multipliers() == {"spinteger_integer_lane": 4,
-                                              "spinteger_accumulate": 1}
+                                              "spinteger_scale": 4}
 
 
 def test_header_has_the_bus_and_the_memory_map(tiny):
@@ -117,7 +117,7 @@ def test_other_configurations(options, tmp_path):
     verilog, side = cli.generate(cfg)
     netlist = Netlist(verilog)
     assert netlist.latches() == [] and netlist.problems() == []
-    assert set(netlist.multipliers()) <= {"spinteger_integer_lane", "spinteger_accumulate"}
+    assert set(netlist.multipliers()) <= {"spinteger_integer_lane", "spinteger_scale"}
     assert {port["name"]: port["width"] for port in side["ports"]} == \
         {name: port.width for name, port in netlist.ports().items()}
     (tmp_path / "a.v").write_text(verilog)

@@ -20,8 +20,9 @@ from hdl.column import Column
 from hdl.emitter import Emitter
 from hdl.encoder import Encoder
 from hdl.event_queue import EventQueue
+from hdl.fire_sar import SarFire
+from hdl.fire_staircase import StaircaseFire
 from hdl.gather import Gather
-from hdl.if_bank import IfBank
 from hdl.integer_unit import IntegerUnit
 from hdl.lane import SpikeLane
 from hdl.loader import Loader
@@ -39,9 +40,9 @@ from spinteger.config import Config
 SMALL = Config(rows=4, cols=2, homes=2, int_lanes=2, k=8, depth=8, tiles=2, tokens=2, exp_max=1,
                frac_bits=2, theta_bits=6, window=3, sal_bits=4, wgt_bits=2, train_depth=8,
                list_depth=8, acc_depth=4, scale_bits=2, bus_bits=32)
-PARTS = (Accumulate, Balancer, BufferState, Column, Emitter, Encoder, EventQueue, Gather, IfBank,
+PARTS = (Accumulate, Balancer, BufferState, Column, Emitter, Encoder, EventQueue, Gather,
          IntegerUnit, Loader, PacketReader, Player, RampControl, Recorder, Registers,
-         SalientList, SpikeLane, Trains, Walk, WeightBank)
+         SalientList, SarFire, SpikeLane, Trains, Walk, WeightBank)
 _FLAT = ("proc", "flatten", "memory", "opt_clean -purge")
 
 
@@ -72,7 +73,7 @@ def gold_of(component: object) -> str:
 
 
 @pytest.mark.parametrize("part, cfg", [
-    *((part, SMALL) for part in PARTS), (IfBank, SMALL.with_(fire="staircase")),
+    *((part, SMALL) for part in PARTS), (StaircaseFire, SMALL.with_(fire="staircase")),
     (Column, SMALL.with_(signed=False)), (Encoder, SMALL.with_(signed=False, exp_max=0)),
     (Loader, SMALL.with_(cols=40, acc_depth=0))])
 def test_part(part, cfg):

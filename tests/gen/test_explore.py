@@ -80,7 +80,7 @@ def test_answers_are_kept_until_a_source_changes(tmp_path):
     assert ask([1]) == [7] and len(made) == 4        # damaged: made again
 
 
-@pytest.mark.slow
+@pytest.mark.silicon
 def test_a_real_run_writes_all_it_promises(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(explore, "folder", lambda: tmp_path / "kept")
     small = ["--preset", "tiny", "--k", "640", "--depth", "1024", "--train-depth", "1024",

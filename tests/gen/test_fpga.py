@@ -17,6 +17,8 @@ from gen.place import Placement, Segment
 from gen.tools import ToolError
 from spinteger.config import Config
 
+pytestmark = pytest.mark.silicon
+
 pytest.importorskip("amaranth_boards")
 
 #: Stands for the machine: sends back what it receives.

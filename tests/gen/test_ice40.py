@@ -10,6 +10,8 @@ from gen.ice40 import split_buffer, synthesise
 from gen.verilog import to_verilog
 from hdl.link_buffer import LinkBuffer
 
+pytestmark = pytest.mark.silicon
+
 #: The buffer as a submodule, for the flow looks for it by name.
 AROUND = """
 module top(input clk, input rst, input [9:0] ha, input hp, input [8:0] hw, output [8:0] hr,

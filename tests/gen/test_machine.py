@@ -28,7 +28,7 @@ CONFIGS = {
                 "--int-lanes", "1"],
 }
 #: Where the machine multiplies: salient products, and group scales.
-MULTIPLIERS = {"spinteger_integer_lane", "spinteger_accumulate"}
+MULTIPLIERS = {"spinteger_integer_lane", "spinteger_scale"}
 
 
 @pytest.fixture(scope="module", params=CONFIGS, ids=list(CONFIGS))

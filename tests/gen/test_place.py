@@ -20,6 +20,8 @@ from gen.place import critical_path, place
 from gen.place_log import Log, Step
 from gen.tools import ToolError
 
+pytestmark = pytest.mark.silicon
+
 CHIP = PARTS["LFE5U-12F"]
 EMPTY = json.dumps({"modules": {HARNESS: {"cells": {}}}})
 COUNTER = """module spinteger(input wire clk, input wire rst, output reg [7:0] n);

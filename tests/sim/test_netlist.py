@@ -15,6 +15,8 @@ from sim.accelerator import Accelerator, Layer
 from sim.netlist import Netlist, main
 from spinteger.config import PRESETS
 
+pytestmark = pytest.mark.silicon
+
 TINY = PRESETS["tiny"]
 
 

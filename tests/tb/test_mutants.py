@@ -31,12 +31,12 @@ class Mutant:
 
 
 MUTANTS = [
-    Mutant("flip_sign_of_sum", "column.py", "add.sub.eq(self.root_neg)",
-           "add.sub.eq(~self.root_neg)", "column"),
-    Mutant("flip_sign_of_event", "lane.py", "row_neg.eq(addr_neg)", "row_neg.eq(~addr_neg)",
-           "lane"),
-    Mutant("flip_sign_of_event_in_array", "lane.py", "row_neg.eq(addr_neg)",
-           "row_neg.eq(~addr_neg)", "array", tests=("random_tokens",)),
+    Mutant("flip_sign_of_sum", "column.py", "add_s.sub.eq(root_neg)",
+           "add_s.sub.eq(~root_neg)", "column"),
+    Mutant("flip_sign_of_event", "lane.py", "Cat(self.neg & self.valid, neg)",
+           "Cat(~self.neg & self.valid, neg)", "lane"),
+    Mutant("flip_sign_of_event_in_array", "lane.py", "Cat(self.neg & self.valid, neg)",
+           "Cat(~self.neg & self.valid, neg)", "array", tests=("random_tokens",)),
     Mutant("drop_event", "event_queue.py", "left.eq(count.data)",
            "left.eq(count.data - (count.data > 1))", "encoder"),
     Mutant("drop_event_in_array", "event_queue.py", "left.eq(count.data)",
@@ -65,30 +65,28 @@ MUTANTS = [
            "integer_lane"),
     Mutant("stale_labels", "column_bank.py", "psum.payload.fire.eq(tail_fire)",
            "psum.payload.fire.eq(fire)", "column"),
-    Mutant("ramp_add_missing", "ramp.py", "left.eq(self.dt)", "left.eq(self.dt - (self.dt > 1))",
-           "column"),
+    Mutant("ramp_add_missing", "ramp.py", "Mux(now.take, dt, left - added_hold)",
+           "Mux(now.take, dt - (dt > 1), left - added_hold)", "column"),
     Mutant("fire_before_integers_are_done", "ramp.py",
-           "(prods_done | (self.add_prod & self.prod_last))", "(prods_done | self.add_prod | 1)",
+           "(done | (added & last))", "(done | added)",
            "column"),
     Mutant("fire_before_integers_are_done_in_array", "ramp.py",
-           "(prods_done | (self.add_prod & self.prod_last))", "(prods_done | self.add_prod | 1)",
+           "(done | (added & last))", "(done | added)",
            "array", tests=("random_tokens",)),
-    Mutant("fire_one_step_early_sar", "fire_sar.py", "d_next.eq(d + info.theta)",
-           "d_next.eq(d + (info.theta << 1) + info.theta)", "if_bank"),
+    Mutant("fire_one_step_early_sar", "fire_sar.py", "start.a.eq(high)",
+           "start.a.eq(high << 1)", "if_bank"),
     Mutant("fire_one_step_early_staircase", "fire_staircase.py", "out.step.eq(cfg.window - level)",
            "out.step.eq(cfg.window - level - 1)", "if_bank", "staircase"),
     Mutant("salient_exponent_lost", "integer_lane.py", "self.entry.q << self.entry.e if",
            "self.entry.q if", "integer_lane"),
-    Mutant("lose_output_word", "emitter.py", "            with m.If(self.out.ready):\n"
-           "                m.d.sync += emit_seen.eq(rest)", "            with m.If(1):\n"
-           "                m.d.sync += emit_seen.eq(rest)", "if_bank"),
-    Mutant("lose_output_word_in_array", "emitter.py", "            with m.If(self.out.ready):\n"
-           "                m.d.sync += emit_seen.eq(rest)", "            with m.If(1):\n"
-           "                m.d.sync += emit_seen.eq(rest)", "array", tests=("random_tokens",)),
+    Mutant("lose_output_word", "emitter.py", "free.eq(~full | ~shown | self.out.ready)",
+           "free.eq(1)", "if_bank"),
+    Mutant("lose_output_word_in_array", "emitter.py", "free.eq(~full | ~shown | self.out.ready)",
+           "free.eq(1)", "array", tests=("random_tokens",)),
     Mutant("lose_products", "integer_unit.py", "en.eq(~self.prod.valid | self.prod.ready)",
            "en.eq(1)", "integer_lane"),
-    Mutant("overwrite_waiting_sums", "column_bank.py", "ramp.v_free.eq(~psum.valid)",
-           "ramp.v_free.eq(1)", "array", tests=("random_tokens",)),
+    Mutant("overwrite_waiting_sums", "column_bank.py", "ramp.v_ready.eq(psum.ready)",
+           "ramp.v_ready.eq(1)", "array", tests=("random_tokens",)),
 ]
 
 #: Runs a bench against the `hdl` of the current folder, and prints what came of it as JSON.
