@@ -5,6 +5,7 @@ import numpy as np
 import torch
 from cocotb.triggers import ClockCycles, FallingEdge
 
+from hdl.balancer import row_cycles
 from sim.words import Ints
 from tb.encoder_bench import EncoderBench, Token, fitting, token_of
 from tb.stimuli import extreme_codes, random_codes
@@ -125,8 +126,8 @@ async def open_one_while_the_other_fills(dut):
 
 @cocotb.test()
 async def word_rate(dut):
-    """A row a cycle and one between tokens, while the recorder keeps up; a row with n salient
-    inputs takes n."""
+    """Rows at the encoder's rate and L + 1 cycles between tokens, while the recorder keeps up; a
+    row with n salient inputs takes n."""
     bench = EncoderBench(dut, "word_rate", stall=0.0)
     await bench.start()
     cfg = bench.cfg
@@ -137,12 +138,14 @@ async def word_rate(dut):
     tokens = [token_of(bench, one, np.zeros_like(one), 0) for one in q]
     assert all(token.want.length <= cfg.rows_k for token in tokens)
     await bench.open(0)
-    await bench.wait("last row", bench.send(tokens), 2 * cfg.rows_k + 4)
+    await bench.wait("last row", bench.send(tokens),
+                     2 * (row_cycles(cfg) * cfg.rows_k + cfg.window + 1) + 4)
     await bench.quiet()
     await bench.read(0, tokens)
     salient = token_of(bench, np.full(k, cfg.sal_max), np.zeros(k, np.int64), 0)
     await bench.open(0)
-    await bench.wait("last row", bench.send([salient]), k + 4)
+    await bench.wait("last row", bench.send([salient]),
+                     max(k, row_cycles(cfg) * cfg.rows_k) + cfg.window + 4)
     await bench.quiet()
     await bench.read(0, [salient])
 

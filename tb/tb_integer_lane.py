@@ -119,12 +119,14 @@ class IntegerBench(Bench):
                 await FallingEdge(self.dut.clk)
             counts = np.array([[len(entries) for entries in token.lists]] * token.tiles)
             one = np.ones(token.tiles, np.int64)
-            await self.visit.send(words.pack(self.visit_layout, {
+            visits = words.pack(self.visit_layout, {
                 "visit.token.count.*": counts,
                 "visit.token.list_start": one * self.starts[number],
                 "visit.base": token.base + np.arange(token.tiles) * token.stride,
-                "buf": one * (number % 2)}))
-            self.taken += 1
+                "buf": one * (number % 2)})
+            await self.visit.send(visits[:1])
+            self.taken = number         # a visit is taken when the one before has been read
+            await self.visit.send(visits[1:])
 
     def send(self, tokens: list[Token]) -> None:
         """Start filling the lists and visiting the tokens."""
