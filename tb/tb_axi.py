@@ -254,10 +254,10 @@ async def responses_wait(dut):
 
 @cocotb.test()
 async def transfers_per_cycle(dut):
-    """Back to back, a write takes 2 cycles and a read 4."""
+    """Back to back, a write takes 2 cycles and a read 5."""
     bench = await started(dut, "transfers_per_cycle", stall=0.0)
     for cycles, transfer in ((2, bench.lite.write(ADDRESS["control"], bytes(4 * 40))),
-                             (4, bench.lite.read(0, 4 * 40))):
+                             (5, bench.lite.read(0, 4 * 40))):
         task = cocotb.start_soon(transfer)
         await ClockCycles(dut.clk, 40 * cycles + 10)
         assert task.done(), f"40 transfers take more than {cycles} cycles each"
