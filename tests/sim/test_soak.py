@@ -225,15 +225,9 @@ ROOT = Path(soak.__file__).parents[1]
 @pytest.mark.parametrize(("file", "old", "new"), [
     ("dispatcher.py", "~(loads_slot & log.slots.bit_select(command.slot, 1))", "1"),
     ("dispatcher.py", "self.encoding | buffers.pending) & opened", "buffers.pending) & opened"),
-    ("dispatcher.py", "taken.eq(report & ~log.error.valid & ~buffers.error.valid)",
-     "taken.eq(report)"),
-    ("run_log.py", "(self.run_done & (user == done[:places]))", "(self.run_done)"),
     ("trains.py", "self.full[buf].eq(~token.fail)", "self.full[buf].eq(1)"),
-    ("accumulate.py", "position.eq(Mux(tag.end, ", "position.eq(Mux(tag.end & ~tag.drop, "),
     ("walk.py", "over.eq(token_end | failed)", "over.eq(token_end)"),
-    ("counters.py", "held.eq(now), moved.eq(mine)", "held.eq(now), moved.eq(0)"),
-], ids=["load_while_used", "fill_while_encoding", "error_lost", "free_too_early", "wrong_error",
-        "sums_shifted", "endless_drop", "counter_torn"])
+], ids=["load_while_used", "fill_while_encoding", "wrong_error", "endless_drop"])
 def test_soak_catches(verilator, tmp_path, file, old, new):
     """Mistakes that only show when packets overlap, fail or come at the wrong moment."""
     shutil.copytree(ROOT / "hdl", tmp_path / "hdl", ignore=shutil.ignore_patterns("__pycache__"))
