@@ -95,6 +95,7 @@ class Link:
         self._probing = False
         self._expected = 0
         self._asked = False             # for what is missing, since there was progress
+        self._asked_at = now            # ... when that had left
         self._seen: int | None = None   # end of the last frame beyond a gap
         self._ask = self._told = False  # to be sent: the question, an acknowledgement
         self._in = bytearray()
@@ -136,7 +137,10 @@ class Link:
         if self._in_flight and now - max(self._sent_at, self._free_at) > self.patience:
             self.stats.timeouts += 1
             self._go_back(now)
-        if now - max(self._heard_at, self._polled_at, self._free_at) > self.patience:
+        silent = now - max(self._heard_at, self._polled_at, self._free_at) > self.patience
+        # Heard or not: answers to what is sent meanwhile say nothing about what was asked for.
+        in_vain = self._asked and not self._ask and now - self._asked_at > self.patience
+        if silent or in_vain:
             self._polled_at, self._asked, self._seen = now, False, None
             self._lost()
         out = bytearray()
@@ -159,9 +163,12 @@ class Link:
         return ahead(self._next, self._base)
 
     def _data(self, payload: bytes, now: float) -> bytes:
-        flags, self._ask, self._told = RESEND * self._ask, False, False
-        return self._frame(Frame(self._next, self._session, self._expected, flags, self._round,
-                                 payload), now)
+        asks, self._ask, self._told = self._ask, False, False
+        data = self._frame(Frame(self._next, self._session, self._expected, RESEND * asks,
+                                 self._round, payload), now)
+        if asks:
+            self._asked_at = self._free_at
+        return data
 
     def _frame(self, frame: Frame, now: float) -> bytes:
         data = frame.encode()

@@ -147,7 +147,7 @@ def test_the_line_is_nearly_always_busy(delay):
 
 
 @given(st.integers(0, 2**32), st.sampled_from([0.0005, 0.003, 0.01]),
-       st.sampled_from([0, 50, 700]), st.sampled_from([0.0, 0.5, 0.9]))
+       st.sampled_from([0, 50, 700]), st.sampled_from([0.0, 0.5, 0.97]))
 @QUICK
 def test_no_fault_changes_a_byte(seed, rate, delay, slow):
     world = World(seed, rate, delay, frame=64)
@@ -157,10 +157,10 @@ def test_no_fault_changes_a_byte(seed, rate, delay, slow):
     assert world.same(data)
 
 
-@pytest.mark.xfail(raises=LinkError, reason="the link stalls: a slow machine and a very bad line")
 def test_a_very_bad_line_to_a_very_slow_machine():
-    """Found by hypothesis; open. The driver gives up with an error, no byte is changed."""
-    world = World(48, 0.01, 0, frame=64)
+    """The board's results fill its ring, and hardly a frame of them comes through: the host asks
+    again and again, although the board answers all else that it is sent."""
+    world = World(48, 0.01, frame=64)
     world.slow = 0.97
     data = payload(world.rng, world.rng.randint(1, 4000))
     world.carry(data)
