@@ -1,21 +1,13 @@
 """`python -m bench.block`: a cut-down block as table and JSON; mistakes cost nothing."""
 
 import json
-import os
 
 import pytest
 
 from bench.block import main
-from golden.fetch import RealDataUnavailable, fetch_gguf
 
 
-def test_json_of_a_small_block(tmp_path, capsys) -> None:
-    try:
-        fetch_gguf()
-    except RealDataUnavailable as why:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(why))
+def test_json_of_a_small_block(real_model, tmp_path, capsys) -> None:
     path = tmp_path / "block.json"
     assert main(["--pe", "8x4", "--homes", "2", "--int-lanes", "2", "--k", "576", "--batch", "2",
                  "--heads", "1", "--outputs", "4", "--every", "2", "--json", str(path)]) == 0

@@ -1,24 +1,16 @@
 """`python -m bench.cycles`: the row of a real layer as table and JSON; mistakes cost nothing."""
 
 import json
-import os
 
 import pytest
 
 from bench.cycles import main
-from golden.fetch import RealDataUnavailable, fetch_gguf
 
 KEYS = {"layer", "k", "n", "tokens", "salient", "live", "cycles", "compute_cycles", "dense_cycles",
         "estimated", "ratio", "counters", "mismatches"}
 
 
-def test_json_of_a_layer(tmp_path, capsys) -> None:
-    try:
-        fetch_gguf()
-    except RealDataUnavailable as why:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(why))
+def test_json_of_a_layer(real_model, tmp_path, capsys) -> None:
     path = tmp_path / "cycles.json"
     assert main(["blk.2.q_proj", "--pe", "8x64", "--homes", "1", "--int-lanes", "1",
                  "--k", "576", "--tiles", "9", "--tokens", "1", "--batch", "1",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +17,6 @@ from gen.ecp5 import Cells
 from gen.harness import HARNESS
 from gen.parts import PARTS
 from gen.verilog import TOP
-from golden.fetch import RealDataUnavailable, fetch_gguf
 from golden.realdata import RealLayer
 from hdl.machine import Machine
 from spinteger.config import PRESETS, Config
@@ -119,13 +117,7 @@ def test_measured_takes_cells_off() -> None:
 
 
 @pytest.mark.slow
-def test_table_and_json_without_placement(tmp_path, capsys) -> None:
-    try:
-        fetch_gguf()
-    except RealDataUnavailable as why:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(why))
+def test_table_and_json_without_placement(real_model, tmp_path, capsys) -> None:
     path = tmp_path / "fpga.json"
     assert main(["--preset", "tiny", "--pe", "8x4", "--k", "576", "--depth", "512", "--quick",
                  "--train-depth", "512", "--list-depth", "512", "--layers", "1",

@@ -1,7 +1,6 @@
 """`python -m bench.lanes`: the ideas' figures, the built one against the golden trains."""
 
 import json
-import os
 
 import numpy as np
 import pytest
@@ -9,7 +8,6 @@ import torch
 
 from bench import lanes
 from golden.codes import recode
-from golden.fetch import RealDataUnavailable, fetch_gguf
 from golden.trains import list_length, train_length
 from spinteger.config import Config
 
@@ -63,13 +61,7 @@ def test_steps_last_as_long_as_the_gap_before_them():
     assert lanes.events(idea("four homes, affine"), inputs).tolist() == [1 + 5]
 
 
-def test_table_and_json(tmp_path, capsys):
-    try:
-        fetch_gguf()
-    except RealDataUnavailable as why:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(why))
+def test_table_and_json(real_model, tmp_path, capsys):
     path = tmp_path / "lanes.json"
     assert lanes.main(["--layers", "blk.2.q_proj", "--json", str(path)]) == 0
     report = json.loads(path.read_text())

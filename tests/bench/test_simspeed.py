@@ -6,16 +6,9 @@ import os
 import pytest
 
 from bench import simspeed
-from golden.fetch import RealDataUnavailable, fetch_gguf
 
 
-def test_json_of_a_layer(tmp_path, capsys, monkeypatch) -> None:
-    try:
-        fetch_gguf()
-    except RealDataUnavailable as why:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(why))
+def test_json_of_a_layer(real_model, tmp_path, capsys, monkeypatch) -> None:
     monkeypatch.setattr(simspeed, "ICARUS_TOKENS", 1)
     monkeypatch.setattr(simspeed, "ICARUS_OUTPUTS", 8)
     path = tmp_path / "speed.json"
