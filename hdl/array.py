@@ -40,8 +40,8 @@ class HybridArray(wiring.Component):
     Cycles per token and tile, once the pipeline is full: the largest of
       - the token's train words (with extra ones where a time step is longer than its events);
       - the highest level + the longest salient list (at least 1), the time of V's adder;
-      - C + 1, the IF bank's.
-    Encoding takes ceil(K/G) + L cycles per token, beside all that.
+      - C + 1, the IF bank's, and 3, the walk's.
+    Encoding takes row_cycles * ceil(K/G) + L + 1 cycles per token, beside all that.
     """
 
     def __init__(self, cfg: Config):

@@ -40,6 +40,7 @@ class Walk(wiring.Component):
         token = Signal(cfg.token_bits)        # next to ask for
         token_end = Signal()                  # ... the run's last
         looks = Signal()                      # nothing is known of it yet
+        comes = Signal()                      # it is ready by now
         here, gone = Signal(), Signal()       # it is ready; it will not come
         asked = Signal()                      # its entry is at `entry`
         failed = Signal()                     # ... or it will not come
@@ -47,11 +48,12 @@ class Walk(wiring.Component):
         taken = Signal()
         m.d.comb += [
             looks.eq(self.run.valid & ~asked & ~over & ~here & ~gone),
+            comes.eq(token < self.ready[run.buf]),
             self.ask.buf.eq(run.buf), self.ask.token.eq(token), self.ask.en.eq(here),
         ]
         m.d.sync += [
-            here.eq(looks & (token < self.ready[run.buf])),
-            gone.eq(looks & ~(token < self.ready[run.buf]) & self.bad.bit_select(run.buf, 1)),
+            here.eq(looks & comes),
+            gone.eq(looks & ~comes & self.bad.bit_select(run.buf, 1)),
             token_end.eq(token == run.token_last),
         ]
         with m.If(here | gone):
@@ -80,7 +82,7 @@ class Walk(wiring.Component):
             m.d.comb += visit.fire.shift.eq(current.shift)
         m.d.sync += [went.eq(self.visit.valid & self.visit.ready), fresh.eq(0),
                      tile_end.eq((tile == run.tile_last) | drop),
-                     self.waits.eq(looks & ~open_ & ~(token < self.ready[run.buf]))]
+                     self.waits.eq(looks & ~open_ & ~comes)]
         with m.If(went):
             m.d.sync += [tile.eq(tile + 1), base.eq(base + run.stride), open_.eq(~tile_end),
                          fresh.eq(~tile_end)]

@@ -49,7 +49,7 @@ class Config:
     homes: int = _param(4, "lanes that hold a copy of each weight row; every event goes to the one "
                            "with the fewest events of its level, so lanes hardly wait for each "
                            "other (1: no choice)",
-                        "weight memory in proportion; R/homes codes are encoded per cycle")
+                        "weight memory in proportion; R/homes codes are encoded in 3 cycles")
     int_lanes: int = _param(4, "integer lanes for salient inputs; with several homes each serves "
                                "one copy of the weights (so at most as many), else R/int_lanes "
                                "banks",
