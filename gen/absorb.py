@@ -10,7 +10,7 @@ plain registers into the cells:
 Only registers that do the same there are moved: on the cell's own clock, with one common enable
 or none, without reset, starting from zero, and with nothing else between them and the cell. So a
 register to be absorbed is declared without reset. What the cells' registers do is in
-gen/ecp5_sim.v; that a netlist with them equals the RTL is proven by simulation (tests/gen).
+gen/ecp5_cells.v; that a netlist with them equals the RTL is proven by simulation (tests/gen).
 """
 
 from __future__ import annotations
@@ -29,9 +29,8 @@ class _Netlist:
 
     def __init__(self, module: dict[str, Any]):
         self.cells: dict[str, Cell] = module["cells"]
-        self.registers: dict[Bit, str] = {}      # D -> ... and Q -> the register's name
-        self.by_output: dict[Bit, str] = {}
-        self.by_input: dict[Bit, list[str]] = {}
+        self.by_output: dict[Bit, str] = {}          # registers by Q ...
+        self.by_input: dict[Bit, list[str]] = {}     # ... and D
         self.readers: Counter[Bit] = Counter()
         for port in module["ports"].values():
             self.readers.update(port["bits"])
@@ -108,32 +107,41 @@ def absorb(netlist: str) -> str:
 
 def _memory(net: _Netlist, cell: Cell) -> None:
     """Output registers of a memory's ports. A port 36 bits wide puts out on both sides."""
-    wide = "36" in (str(cell["parameters"].get(f"DATA_WIDTH_{port}")) for port in "AB") or any(
-        _number(cell["parameters"].get(f"DATA_WIDTH_{port}", 18)) == 36 for port in "AB")
+    wide = any(_number(cell["parameters"].get(f"DATA_WIDTH_{port}", 18)) == 36 for port in "AB")
     for sides, port in ((("A", "B"), "B"),) if wide else ((("A",), "A"), (("B",), "B")):
-        pins = [(f"DO{side}{bit}", _pin(cell, f"DO{side}{bit}")) for side in sides
-                for bit in range(18) if cell["connections"].get(f"DO{side}{bit}")]
-        read = [(pin, bit) for pin, bit in pins if net.readers[bit]]
-        names = [net.following(bit) for _, bit in read]
-        if not read or None in names:
+        found = _behind(net, cell, [f"DO{side}{bit}" for side in sides for bit in range(18)])
+        if found is None or found[1][0] != _pin(cell, f"CLK{port}"):
             continue
-        registers = [net.cells[name] for name in names if name is not None]
-        control = _control(registers)
-        if control is None or control[0] != _pin(cell, f"CLK{port}"):
-            continue
-        for (pin, _), register, name in zip(read, registers, names, strict=True):
-            assert name is not None
-            output = register["connections"]["Q"]
-            net.remove(name)
-            cell["connections"][pin] = output
+        registers, (_, enable) = found
+        _take_in(net, cell, registers)
         for side in sides:
             cell["parameters"][f"REGMODE_{side}"] = "OUTREG"
-        net.connect(cell, f"OCE{port}", control[1])
+        net.connect(cell, f"OCE{port}", enable)
+
+
+def _behind(net: _Netlist, cell: Cell, pins: Sequence[str]
+            ) -> tuple[dict[str, str], tuple[Bit, Bit]] | None:
+    """The registers behind these outputs, by output, with their clock and enable.
+
+    None unless every output that is read is read by a register alone, all with the same ones.
+    """
+    read = [pin for pin in pins if cell["connections"].get(pin) and net.readers[_pin(cell, pin)]]
+    registers = {pin: name for pin in read if (name := net.following(_pin(cell, pin))) is not None}
+    control = _control([net.cells[name] for name in registers.values()])
+    return (registers, control) if control and len(registers) == len(read) else None
+
+
+def _take_in(net: _Netlist, cell: Cell, registers: dict[str, str]) -> None:
+    """The cell puts out what the registers did, which are taken away."""
+    for pin, name in registers.items():
+        output = net.cells[name]["connections"]["Q"]
+        net.remove(name)
+        cell["connections"][pin] = output
 
 
 def _number(value: Any) -> int:
     """A parameter of Yosys JSON: binary text, or a number."""
-    return value if isinstance(value, int) else int(value, 2) if set(value) <= {"0", "1"} else 0
+    return value if isinstance(value, int) else int(value, 2 if set(value) <= {"0", "1"} else 10)
 
 
 def _operands(net: _Netlist, cell: Cell) -> None:
@@ -158,20 +166,10 @@ def _operands(net: _Netlist, cell: Cell) -> None:
 
 def _product(net: _Netlist, cell: Cell) -> None:
     """Output register: every bit that is read, is read by a register alone."""
-    read = [(f"P{bit}", _pin(cell, f"P{bit}")) for bit in range(36)
-            if net.readers[_pin(cell, f"P{bit}")]]
-    names = [net.following(bit) for _, bit in read]
-    if not read or None in names:
+    found = _behind(net, cell, [f"P{bit}" for bit in range(36)])
+    if found is None or not _clocked(net, cell, found[1]):
         return
-    registers = [net.cells[name] for name in names if name is not None]
-    control = _control(registers)
-    if control is None or not _clocked(net, cell, control):
-        return
-    for (pin, _), name, register in zip(read, names, registers, strict=True):
-        assert name is not None
-        output = register["connections"]["Q"]
-        net.remove(name)
-        cell["connections"][pin] = output
+    _take_in(net, cell, found[0])
     cell["parameters"] |= {"REG_OUTPUT_CLK": "CLK0", "REG_OUTPUT_CE": "CE0",
                            "REG_OUTPUT_RST": "RST0"}
 

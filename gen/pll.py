@@ -6,6 +6,7 @@ iCE40 (SB_PLL40, simple feedback): input * F / (R * 2^Q). Limits are those of th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 #: MHz: phase detector, oscillator, output.
@@ -27,29 +28,33 @@ def _within(value: float, limits: tuple[float, float]) -> bool:
     return limits[0] <= value <= limits[1]
 
 
+def _nearest(clocks: Iterator[tuple[float, int, int, int]], wanted: float,
+             output: tuple[float, float]) -> tuple[float, int, int, int]:
+    """The clock that comes closest to `wanted` MHz. Raises ValueError when none is within 5 %."""
+    best = min(clocks, key=lambda clock: (abs(clock[0] - wanted), clock), default=None)
+    if best is None or abs(best[0] - wanted) > 0.05 * wanted:
+        raise ValueError(f"{wanted:g} MHz: the PLL makes {output[0]:g} to {output[1]:g} MHz")
+    return best
+
+
 def ecp5(source: float, wanted: float) -> Setting:
     """The setting of EHXPLLL that comes closest to `wanted` MHz from `source` MHz.
 
     Raises ValueError when the PLL cannot make anything near: 3.125 to 400 MHz.
     """
     detector, oscillator, output = ECP5_LIMITS
-    best: tuple[float, float, int, int, int] | None = None
-    for divide in range(1, 129):
-        if not _within(source / divide, detector):
-            continue
-        for multiply in range(1, 81):
-            made = source / divide * multiply
-            if not _within(made, output):
-                continue
-            # The oscillator as near to its middle as it gets.
-            post = max(1, min(128, round(sum(oscillator) / 2 / made)))
-            if not _within(made * post, oscillator):
-                continue
-            found = (abs(made - wanted), made, divide, multiply, post)
-            best = min(best or found, found)
-    if best is None or best[0] > 0.05 * wanted:
-        raise ValueError(f"{wanted:g} MHz: the PLL makes {output[0]:g} to {output[1]:g} MHz")
-    _, made, divide, multiply, post = best
+
+    def clocks() -> Iterator[tuple[float, int, int, int]]:
+        for divide in range(1, 129):
+            for multiply in range(1, 81) if _within(source / divide, detector) else ():
+                made = source / divide * multiply
+                if _within(made, output):
+                    # The oscillator as near to its middle as it gets.
+                    post = max(1, min(128, round(sum(oscillator) / 2 / made)))
+                    if _within(made * post, oscillator):
+                        yield made, divide, multiply, post
+
+    made, divide, multiply, post = _nearest(clocks(), wanted, output)
     return Setting(made, {"CLKI_DIV": divide, "CLKFB_DIV": multiply, "CLKOP_DIV": post,
                           "CLKOP_CPHASE": post - 1, "CLKOP_FPHASE": 0})
 
@@ -60,21 +65,16 @@ def ice40(source: float, wanted: float) -> Setting:
     Raises ValueError when the PLL cannot make anything near: 16 to 275 MHz.
     """
     detector, oscillator, output = ICE40_LIMITS
-    best: tuple[float, float, int, int, int] | None = None
-    for divide in range(1, 17):
-        if not _within(source / divide, detector):
-            continue
-        for multiply in range(1, 129):
-            if not _within(source / divide * multiply, oscillator):
-                continue
-            for power in range(1, 7):
-                made = source / divide * multiply / (1 << power)
-                if _within(made, output):
-                    found = (abs(made - wanted), made, divide, multiply, power)
-                    best = min(best or found, found)
-    if best is None or best[0] > 0.05 * wanted:
-        raise ValueError(f"{wanted:g} MHz: the PLL makes {output[0]:g} to {output[1]:g} MHz")
-    _, made, divide, multiply, power = best
+
+    def clocks() -> Iterator[tuple[float, int, int, int]]:
+        for divide in range(1, 17):
+            for multiply in range(1, 129) if _within(source / divide, detector) else ():
+                for power in range(1, 7):
+                    made = source / divide * multiply / (1 << power)
+                    if _within(source / divide * multiply, oscillator) and _within(made, output):
+                        yield made, divide, multiply, power
+
+    made, divide, multiply, power = _nearest(clocks(), wanted, output)
     range_ = next(number for limit, number in _FILTERS if source / divide < limit)
     return Setting(made, {"DIVR": divide - 1, "DIVF": multiply - 1, "DIVQ": power,
                           "FILTER_RANGE": range_})
