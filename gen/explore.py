@@ -188,7 +188,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 def show(step: Step, name: str = name, status: Status = status) -> None:
                     status.update(f"{name}: {step.stage} {step.detail}")
 
-                results[results.index(one)] = sweep.place(one, str(folder()), show)
+                results[results.index(one)] = sweep.place(one, show)
     except (ConfigError, KeyError) as error:
         print(f"gen.explore: {error.args[0]}", file=sys.stderr)
         return 2

@@ -20,17 +20,16 @@ from typing import Any
 
 import torch
 
+import gen
 import golden
 import hdl
 import sim
 import spinteger
-from gen import ecp5, timing
+from gen import kept, timing
 from gen.files import write_whole
 from gen.harness import HARNESS, harness
 from gen.parts import PARTS
-from gen.place import place as place_netlist
 from gen.place_log import Progress
-from gen.tools import version as tool_version
 from golden.realdata import load_named
 from hdl.top import TOPS
 from sim import builds
@@ -100,37 +99,33 @@ def evaluate(cfg: Config, layers: Sequence[str], tokens: int, folder: str) -> Re
         return [asdict(predict(layer, cfg, tokens)) for layer in load_named(layers, cfg)]
 
     def area() -> dict[str, Any]:
-        made = ecp5.synthesise(builds.verilog(TOPS[cfg.bus], cfg), builds.TOP)
+        made = kept.synthesis(builds.verilog(TOPS[cfg.bus], cfg), builds.TOP)
         cells = made.cells(builds.TOP)
         return {"lut": cells.lut, "ff": cells.ff, "ebr": cells.ebr, "dsp": cells.dsp,
                 "mhz": timing.estimate(made.netlist, builds.TOP).fmax}
 
     try:
-        predicted = kept(folder, "cycles", [cfg.params(), list(layers), tokens],
-                         (golden, hdl, sim, spinteger), cycles)
+        predicted = answer(folder, "cycles", [cfg.params(), list(layers), tokens],
+                           (golden, hdl, sim, spinteger), cycles)
     except CompileError as error:
         return str(error)
-    made = kept(folder, "area", [cfg.params(), version("pyosys"), version("amaranth")],
-                (hdl, spinteger, ecp5, timing), area)
+    made = answer(folder, "area", [cfg.params(), version("pyosys"), version("amaranth")],
+                  (hdl, spinteger, gen), area)
     return Result(cfg, Area(**made), [Prediction(**one) for one in predicted])
 
 
-def place(one: Result, folder: str, progress: Progress | None = None) -> Result:
+def place(one: Result, progress: Progress | None = None) -> Result:
     """A result with its machine placed and routed on the largest ECP5, in a harness of registers.
 
     The LUTs are still those of the machine alone. Raises `ToolError` when it does not route.
     """
-    def route() -> float:
-        verilog = builds.verilog(TOPS[one.cfg.bus], one.cfg)
-        made = ecp5.synthesise(verilog + harness(verilog, builds.TOP), HARNESS)
-        return place_netlist(made.netlist, PARTS["LFE5U-85F"], progress=progress).mhz
-
-    mhz = kept(folder, "placed", [one.cfg.params(), version("pyosys"), version("amaranth"),
-                                  tool_version("nextpnr-ecp5")], (hdl, spinteger, ecp5), route)
-    return replace(one, placed=replace(one.area, mhz=mhz))
+    verilog = builds.verilog(TOPS[one.cfg.bus], one.cfg)
+    made = kept.synthesis(verilog + harness(verilog, builds.TOP), HARNESS)
+    placed = kept.placement(made.netlist, PARTS["LFE5U-85F"], progress=progress)
+    return replace(one, placed=replace(one.area, mhz=placed["mhz"]))
 
 
-def kept(folder: str, name: str, settings: Any, sources: Iterable[Any],
+def answer(folder: str, name: str, settings: Any, sources: Iterable[Any],
          make: Callable[[], Any]) -> Any:
     """A JSON-ready answer from the cache; made and kept where it is not there.
 
@@ -145,10 +140,10 @@ def kept(folder: str, name: str, settings: Any, sources: Iterable[Any],
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError):           # not there, or damaged: made anew
-        answer = make()
+        made = make()
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, json.dumps(answer))
-        return answer
+        write_whole(path, json.dumps(made))
+        return made
 
 
 def pareto(results: Sequence[Result], *goals: Callable[[Result], float]) -> list[Result]:

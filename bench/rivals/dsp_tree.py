@@ -18,7 +18,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from bench.rivals.chain import Chain
+from bench.rivals.accumulator import accumulate
 from bench.rivals.interface import Ints, Job, Rival, delay, pack, tiles_in_order
 from bench.rivals.interface import Shape as RivalShape
 from bench.rivals.sequencer import Sequencer
@@ -83,15 +83,7 @@ class TreeColumn(wiring.Component):
                 m.d.sync += odd.eq(sums[-1])
                 pairs.append(odd)
             sums = pairs
-        running = Signal.like(self.sum)
-        m.submodules.add = add = Chain("mux", running.shape(), self.fix.shape(), len(running),
-                                       sums[0].shape())
-        m.d.comb += [add.a.eq(running), add.b.eq(self.fix), add.c.eq(sums[0]),
-                     add.d.eq(self.last)]
-        with m.If(self.add):
-            m.d.sync += running.eq(add.y)
-        with m.If(self.last):
-            m.d.sync += [self.sum.eq(add.y), running.eq(0)]
+        accumulate(m, sums[0], self.fix, add=self.add, last=self.last, out=self.sum)
         return m
 
 

@@ -1,30 +1,21 @@
 """Area and speed of one design on an FPGA, kept by content: an interrupted run goes on.
 
-Ours and the rivals all come this way: generator, harness of registers, `gen.ecp5`, nextpnr. A
-synthesis is kept by its Verilog, a placement by its netlist, seed and tool.
+Ours and the rivals all come this way: generator, harness of registers, `gen.ecp5`, nextpnr.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 
-import pyosys
 from amaranth.lib import wiring
 
-import gen
 from bench.rivals.chain import map_chains
-from gen import tools
-from gen.ecp5 import Cells, Synthesis, synthesise
-from gen.files import write_whole
+from gen import kept
+from gen.ecp5 import Cells, Synthesis
 from gen.harness import HARNESS, harness
 from gen.parts import Part
-from gen.place import place
 from gen.place_log import Progress
 from gen.verilog import TOP, to_verilog
-from sim.builds import built, cache_dir
 
 #: Clock that nextpnr is asked for: more than any design reaches, so that it tries its best.
 TARGET = 250.0
@@ -55,15 +46,7 @@ def synthesised(component: wiring.Component, *, dsp: bool) -> Synthesis:
     """The component in the harness, as a netlist to place. Raises `YosysError`."""
     verilog = to_verilog(component, TOP)
     source = map_chains(verilog)[0] + "\n" + harness(verilog, TOP)
-    flow = [path.read_text() for path in sorted(Path(gen.__path__[0]).glob("*.py"))
-            if path.stem in ("absorb", "carry", "chains", "ecp5", "yosys")]
-
-    def make(folder: Path) -> None:
-        write_whole(folder / "synthesis.json", json.dumps(asdict(
-            synthesise(source, HARNESS, dsp=dsp))))
-
-    folder, _ = built("synthesis", [source, str(dsp), *flow, pyosys.__file__], make)
-    return Synthesis(**json.loads((folder / "synthesis.json").read_text()))
+    return kept.synthesis(source, HARNESS, dsp=dsp)
 
 
 def unplaced(synthesis: Synthesis) -> Measured:
@@ -76,17 +59,9 @@ def placed(synthesis: Synthesis, part: Part, seeds: range,
            progress: Progress | None = None) -> Measured:
     """The design placed with each seed. Raises `ToolError` when one does not route."""
     outside = synthesis.glue(HARNESS)
-    version = tools.version(part.nextpnr)
     found: list[Measured] = []
     for seed in seeds:
-        parts = [synthesis.netlist, part.name, str(seed), str(TARGET), version]
-        key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
-        path = cache_dir().parent / "placements" / f"{key}.json"
-        if not path.exists():
-            placement = place(synthesis.netlist, part, seed=seed, freq=TARGET, progress=progress)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, json.dumps(placement.json()))
-        report = json.loads(path.read_text())
+        report = kept.placement(synthesis.netlist, part, seed=seed, freq=TARGET, progress=progress)
         used = report["used"]
         found.append(Measured(used["LUT"], used["FF"], used["EBR"], used["DSP"], report["mhz"],
                               seed, {seed: report["mhz"]},

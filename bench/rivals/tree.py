@@ -28,7 +28,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from bench.rivals import gated_sum
-from bench.rivals.chain import Chain
+from bench.rivals.accumulator import accumulate
 from bench.rivals.gated_sum import CHAIN, GatedSum
 from bench.rivals.interface import Ints, Job, Rival, delay, pack, sign_magnitude, tiles_in_order
 from bench.rivals.interface import Shape as RivalShape
@@ -79,16 +79,7 @@ class PlaneColumn(wiring.Component):
             both = Signal(len(part) + plane + 1, name=f"planes_{plane}")
             m.d.sync += both.eq(Cat(total[:plane], total[plane:] + part))
             total = both
-
-        running = Signal.like(self.sum)
-        m.submodules.add = add = Chain("mux", running.shape(), self.fix.shape(), len(self.sum),
-                                       total.shape())
-        m.d.comb += [add.a.eq(running), add.b.eq(self.fix), add.c.eq(total),
-                     add.d.eq(self.last)]
-        with m.If(self.add):
-            m.d.sync += running.eq(add.y)
-        with m.If(self.last):
-            m.d.sync += [self.sum.eq(add.y), running.eq(0)]
+        accumulate(m, total, self.fix, add=self.add, last=self.last, out=self.sum)
         return m
 
 

@@ -67,7 +67,7 @@ def test_answers_are_kept_until_a_source_changes(tmp_path):
     made = []
 
     def ask(settings):
-        return sweep.kept(str(tmp_path), "n", settings, [module], lambda: made.append(1) or [7])
+        return sweep.answer(str(tmp_path), "n", settings, [module], lambda: made.append(1) or [7])
 
     assert ask([1]) == ask([1]) == [7] and len(made) == 1
     ask([2])
@@ -101,8 +101,8 @@ def test_a_real_run_writes_all_it_promises(tmp_path, monkeypatch, capsys):
     assert "<svg" in (tmp_path / "e.svg").read_text()
     out = capsys.readouterr().out
     assert "4x4 window 3" in out and "4x4 window 7" in out
-    monkeypatch.setattr(sweep.ecp5, "synthesise", lambda *_: sys.exit("synthesised again"))
-    kept = sweep.evaluate(preset("tiny").with_(**{
+    monkeypatch.setattr(sweep.kept, "synthesis", lambda *_: sys.exit("synthesised again"))
+    again = sweep.evaluate(preset("tiny").with_(**{
         name: value for name, value in report["points"][0]["config"].items()}),
         ["blk.2.q_proj"], 1, str(tmp_path / "kept"))
-    assert not isinstance(kept, str) and isinstance(kept.cfg, Config)
+    assert not isinstance(again, str) and isinstance(again.cfg, Config)
