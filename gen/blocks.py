@@ -25,6 +25,7 @@ BLOCKS = {
     "column_bank": COLUMN, "weight_bank": "spike lanes (address, bank, gating)",
     "event_queue": "event queues", "encoder": "encoder, balancer",
     "act_arbiter": "encoder, balancer",
+    "act_queue": "encoder, balancer",
     "recorder": "recorder, trains, player", "trains": "recorder, trains, player",
     "player": "recorder, trains, player", "walk": "recorder, trains, player",
     "salient_list": "integer lanes, lists", "integer_unit": "integer lanes, lists",

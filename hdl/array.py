@@ -5,6 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.act_arbiter import ActArbiter
+from hdl.act_queue import ActQueue
 from hdl.column_bank import ColumnBank
 from hdl.encoder import Encoder
 from hdl.event_queue import EventQueue
@@ -148,24 +149,27 @@ class HybridArray(wiring.Component):
     def _encode(self, m, if_bank, trains, lists):
         """Tokens, loaded or chained, into trains and salient lists."""
         cfg = self.cfg
+        m.submodules.act_queue = queue = ActQueue(cfg)
         m.submodules.act_arbiter = arbiter = ActArbiter(cfg)
         m.submodules.encoder = encoder = Encoder(cfg)
         m.submodules.recorder = recorder = Recorder(cfg)
-        wiring.connect(m, wiring.flipped(self.act), arbiter.load)
+        wiring.connect(m, wiring.flipped(self.act), queue.load)
+        wiring.connect(m, queue.act, arbiter.load)
         wiring.connect(m, if_bank.act, arbiter.chain)
         wiring.connect(m, arbiter.act, encoder.act)
         wiring.connect(m, encoder.coded, recorder.coded)
         for number in range(cfg.rows):
-            m.submodules[f"event_queue_{number}"] = queue = EventQueue(cfg)
+            m.submodules[f"event_queue_{number}"] = events = EventQueue(cfg)
             m.d.comb += [
-                queue.push.eq(encoder.push[number]), queue.push_buf.eq(encoder.push_queue),
-                queue.push_level.eq(encoder.offer[number].level),
-                queue.push_neg.eq(encoder.offer[number].neg),
-                queue.push_row.eq(encoder.push_row), encoder.fill[number].eq(queue.fill),
-                queue.move.eq(encoder.move), queue.load.eq(recorder.load),
-                queue.load_buf.eq(recorder.load_queue), queue.load_level.eq(recorder.load_level),
-                recorder.last[number].eq(queue.last), recorder.valid[number].eq(queue.valid),
-                recorder.row[number].eq(queue.row), recorder.neg[number].eq(queue.neg),
+                events.push.eq(encoder.push[number]), events.push_buf.eq(encoder.push_queue),
+                events.push_level.eq(encoder.offer[number].level),
+                events.push_neg.eq(encoder.offer[number].neg),
+                events.push_row.eq(encoder.push_row), encoder.fill[number].eq(events.fill),
+                events.move.eq(encoder.move), events.load.eq(recorder.load),
+                events.load_buf.eq(recorder.load_queue),
+                events.load_level.eq(recorder.load_level),
+                recorder.last[number].eq(events.last), recorder.valid[number].eq(events.valid),
+                recorder.row[number].eq(events.row), recorder.neg[number].eq(events.neg),
             ]
         for number, salient_list in enumerate(lists):
             m.d.comb += [
@@ -178,7 +182,7 @@ class HybridArray(wiring.Component):
             encoder.open.eq(self.open), trains.open.eq(self.open),
             trains.word.eq(recorder.word), trains.word_valid.eq(recorder.word_valid),
             trains.token.eq(recorder.token), self.bad.eq(trains.bad), self.full.eq(trains.full),
-            self.encoding.eq(encoder.encoding | Mux(
+            self.encoding.eq(queue.holds | encoder.encoding | Mux(
                 recorder.word_valid, Cat(~recorder.token.buf, recorder.token.buf), 0)),
         ]
         return encoder

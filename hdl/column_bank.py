@@ -72,7 +72,7 @@ class ColumnBank(wiring.Component):
             m.d.comb += [column.wgt[lane].eq(self.wgt[lane][number]) for lane in range(cfg.rows)]
             m.d.comb += [
                 column.next.eq(ramp.next), column.prod.eq(prod.payload.prod[number]),
-                column.prod_en.eq(ramp.prod_ready), psum.payload.v[number].eq(column.v),
+                column.prod_en.eq(prod.valid & prod.ready), psum.payload.v[number].eq(column.v),
             ]
             if cfg.signed:
                 m.d.comb += column.root_neg.eq(signs.root)

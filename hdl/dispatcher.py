@@ -111,6 +111,8 @@ class Dispatcher(wiring.Component):
         # Hazards. A token that waits for its chain's next run is being encoded, too.
         opens = op.load_act | (op.run & command.chain & command.chain_first)
         opened = Mux(buf, 0b10, 0b01)
+        # Half a token keeps others out of the encoder, so none may wait that its chain needs.
+        splits = command.chain & command.chain_first & ~command.chain_last
         half = Mux(buffers.open_chain.open, Mux(buffers.open_chain.buf, 0b10, 0b01), 0)
         encoding = Signal(2)
         waits = Signal()
@@ -119,7 +121,8 @@ class Dispatcher(wiring.Component):
         # ... nothing does, and nothing can have changed that.
         m.d.sync += [
             free.eq(Cat(~(loads_slot & log.slots.bit_select(command.slot, 1)),
-                        ~(opens & ((log.bufs | self.encoding | buffers.pending) & opened).any()),
+                        ~(opens & ((log.bufs | self.encoding | buffers.pending) & opened).any())
+                        & ~(op.run & splits & encoding.any()),
                         ~(op.run & ~log.room),
                         ~(op.fence & (log.some | encoding.any() | buffers.pending.any())))
                     & waits.replicate(4)),

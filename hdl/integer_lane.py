@@ -3,7 +3,7 @@
 from functools import reduce
 from operator import or_
 
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -51,14 +51,25 @@ class IntegerLane(wiring.Component):
         lane = self.entry.lane if cfg.group > 1 else 0
         rows = [self.rows[index].as_value() for index in range(cfg.group)]
         m.d.comb += [self.addr.eq(addr), self.prod.eq(prod)]
+
+        # Most cycles have no entry, and stages without one are not clocked. Products are zero
+        # then: the cycle after an entry clears what it left.
+        valid = Signal(len(x) + 1)            # of x, of the products
+        row_en, prod_en = Signal(), Signal()
+        m.d.comb += [row_en.eq(self.en & valid[-3:-1].any()),
+                     prod_en.eq(self.en & valid[-2:].any())]
         with m.If(self.en):
-            m.d.sync += [
-                addr.eq(self.base + self.entry.row),
-                x[0].eq(self.entry.q << self.entry.e if cfg.exp_bits else self.entry.q),
-                *(later.eq(sooner) for sooner, later in zip(x, x[1:], strict=False)),
-                row.eq(reduce(or_, rows)),
-                *(prod[col].eq(row[col] * x[-1]) for col in range(cfg.cols)),
-                *(self.read[index].eq(self.valid & (lane == index))
-                  for index in range(cfg.group)),
-            ]
+            m.d.sync += [valid.eq(Cat(self.valid, valid)),
+                         *(self.read[index].eq(self.valid & (lane == index))
+                           for index in range(cfg.group))]
+        with m.If(self.en & self.valid):
+            m.d.sync += [addr.eq(self.base + self.entry.row),
+                         x[0].eq(self.entry.q << self.entry.e if cfg.exp_bits else self.entry.q)]
+        for stage in range(1, len(x) - 1):
+            with m.If(self.en & valid[stage - 1]):
+                m.d.sync += x[stage].eq(x[stage - 1])
+        with m.If(row_en):
+            m.d.sync += [row.eq(reduce(or_, rows)), x[-1].eq(x[-2])]
+        with m.If(prod_en):
+            m.d.sync += [prod[col].eq(row[col] * x[-1]) for col in range(cfg.cols)]
         return m

@@ -104,7 +104,8 @@ class IntegerUnit(wiring.Component):
             lanes.append(lane)
         columns = [[lane.prod[col] for lane in lanes] for col in range(cfg.cols)]
         for stage in range(sum_stages(cfg)):       # two at a time, or Yosys builds them of LUTs
-            columns = [self._add_pairs(m, en, terms, f"sum_{stage}_{col}")
+            here = valid[stage - sum_stages(cfg)]
+            columns = [self._add_pairs(m, en & here, terms, f"sum_{stage}_{col}")
                        for col, terms in enumerate(columns)]
         m.d.comb += [self.prod.payload.prod[col].eq(total)
                      for col, (total,) in enumerate(columns)]

@@ -41,6 +41,10 @@ CHECK_CYCLES = 20
 STORE_CYCLES = SIZES + 2
 #: From a token's last row until the encoder takes the next token, more than a row's own cycles.
 ENCODE_CYCLES = 6
+#: From a token that is ready until its first tile plays.
+VISIT_CYCLES = 4
+#: From a row's last beat until the encoder is offered it, more than without a queue.
+QUEUE_CYCLES = 2
 
 
 @dataclass(frozen=True)
@@ -169,18 +173,29 @@ class Timeline:
 
     def _encode(self, buf: int, beat: int) -> int:
         """Tokens of a load whose first beat comes at `beat`; returns when its last one does."""
-        row = self.cfg.act_word_beats * self.every
-        self.tokens[buf] = tokens_of(self.cfg, self.reference.state.bufs[buf], row)
-        self.ready[buf] = []
-        end = beat
-        for token in self.tokens[buf]:
-            end = (max(beat + row, self.recorded[0]) + 1 + token.encode
-                   + row_cycles(self.cfg) - max(row, row_cycles(self.cfg)) + ENCODE_CYCLES)
+        cfg, data = self.cfg, self.reference.state.bufs[buf]
+        row = cfg.act_word_beats * self.every
+        self.tokens[buf], self.ready[buf] = tokens_of(cfg, data, row), []
+        if not self.tokens[buf]:
+            return beat
+        rows = data.q.shape[1] // cfg.groups
+        each = (1 + rows * cfg.act_word_beats) * self.every
+        taken: list[float] = []                         # every row that the encoder took
+        free = 0
+        for number, (token, queued) in enumerate(zip(
+                self.tokens[buf], tokens_of(cfg, data, 1), strict=True)):
+            comes = beat + number * each + row + QUEUE_CYCLES
+            start = max(comes, free, self.recorded[0])
+            # Rows that wait are encoded one after the other, else as they come.
+            end = 1 + ENCODE_CYCLES + max(
+                start + 1 + queued.encode,
+                comes + token.encode + row_cycles(cfg) - max(row, row_cycles(cfg)))
+            taken += [start + row * queued.encode / rows for row in range(rows)]
             self._record(buf, token, end)
-            # Where rows come faster than they are encoded, the next token waits for all of it.
-            beat = end - 1 if row <= row_cycles(self.cfg) else (
-                end - 1 - ENCODE_CYCLES - row_cycles(self.cfg) + self.every)
-        return end - 4 - ENCODE_CYCLES
+            free = end
+        last = beat + len(self.tokens[buf]) * each - self.every
+        # A full queue holds the bus up.
+        return max(last, round(taken[-cfg.act_queue - 1]) if len(taken) > cfg.act_queue else 0)
 
     def _record(self, buf: int, token: Token, encoded: int) -> None:
         """The token, `encoded` by then, becomes a train."""
@@ -227,7 +242,8 @@ class Timeline:
             self.tokens[run["chain_buf"]], self.ready[run["chain_buf"]] = filled, []
         loaded = list(zip(self.tokens[run["buf"]], self.ready[run["buf"]], strict=True))[:count]
         if count < run["tokens"]:                       # an abandoned run ends with one empty word
-            loaded.append((Token(1, 0, 1, 0, 0, 0, 0, 1, 0), self.encoded[run["buf"]]))
+            fails = [*self.ready[run["buf"]][count:], self.encoded[run["buf"]]][0]
+            loaded.append((Token(1, 0, 1, 0, 0, 0, 0, 1, 0), fails))
         for number, (token, ready) in enumerate(loaded):
             known = max(entered, ready) + 4             # its first tile can be taken
             products = (known + 1 + LIST_LATENCY + INTEGER_LATENCY + sum_stages(cfg) + token.top
@@ -324,7 +340,8 @@ class Causes:
         """A tile whose first word could come at `before`, came at `start`; `first`: see Token."""
         self.words += token.words
         self.events += token.events
-        self.counts["acts"] += start - max(before, min(entered, start))
+        # It is not waited for any more when it is on its way from the walk to the lanes.
+        self.counts["acts"] += max(0, start - VISIT_CYCLES - max(before, entered))
         self.counts["ramp"] += token.rest - (token.words - token.first)
         self.counts[self.waits] += first - start - token.first
 

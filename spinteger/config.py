@@ -237,6 +237,11 @@ class Config:
         return max(1, (self.train_depth - 1).bit_length())
 
     @property
+    def act_queue(self) -> int:
+        """Rows of G codes that wait for the encoder: a full buffer's, or a few block RAMs."""
+        return min(1024, 1 << max(2, (self.tokens * self.rows_k - 1).bit_length()))
+
+    @property
     def acc_bits(self) -> int:
         """Bits of the sum that fires or leaves: V, or 32 where passes are added or scaled."""
         return V_BITS_MAX if self.acc_depth or self.scale_bits else self.v_bits

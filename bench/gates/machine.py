@@ -39,7 +39,7 @@ RULES = (
     (r"integer_unit", "integer lanes"), (r"salient_list", "salient lists"),
     (r"integer_walk", "integer lanes"),
     (r"event_queue", "encoder"), (r"recorder", "encoder"), (r"encoder", "encoder"),
-    (r"act_arbiter", "encoder"),
+    (r"act_(arbiter|queue)", "encoder"),
     (r"player", "player"), (r"trains", "player"), (r"spike_walk", "player"),
     (r"if_bank", "IF bank"), (r"frontend", "front end"),
     (r"counters|registers", "counters, registers"),
