@@ -22,7 +22,7 @@ class SpikeLane(wiring.Component):
     codes, by the synchronous reset of the output register: that gates it without any logic.
     (The bank's own output register could be reset, but with it the row behind.) The bank's first
     port serves the spikes; the second serves the integer lane in the same way, or takes a weight
-    row (the array never asks for both in one cycle). Each port has an enable of its own.
+    row (the array asks for one of them at a time). Each port has an enable of its own.
     """
 
     def __init__(self, cfg: Config):
@@ -67,7 +67,7 @@ class SpikeLane(wiring.Component):
         read_valid = Signal(2)
         m.d.comb += [
             read_port.addr.eq(self.addr),
-            read_port.en.eq(self.read_en & self.read & ~self.write),
+            read_port.en.eq(self.read_en & self.read),
             write_port.addr.eq(self.addr), write_port.en.eq(self.write),
             write_port.data.eq(self.write_row),
         ]

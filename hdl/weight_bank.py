@@ -68,15 +68,18 @@ class WeightBank(wiring.Component):
                 buffer.put.eq(self.wgt.valid & self.wgt.ready & mine),
                 buffer.put_row.eq(pick([wgt.row[n].as_value() for n in range(cfg.wgt_beat_rows)],
                                        group)),
-                buffer.put_addr.eq(wgt.addr), buffer.taken.eq(lane.read),
+                buffer.put_addr.eq(wgt.addr),
                 lane.write.eq(buffer.store), lane.write_row.eq(buffer.row),
                 lane.addr.eq(buffer.addr), lane.read_en.eq(self.read_en),
                 self.unstored[number].eq(buffer.full), self.stored[number].eq(buffer.store),
             ]
             server = number // cfg.group
             if server < cfg.int_lanes:
+                # An integer lane that is held up asks for its row all the while, but reads it
+                # only in the cycle that it goes on. Until then, the port is free.
                 m.d.comb += [lane.read.eq(self.read[server][number % cfg.group]),
+                             buffer.taken.eq(lane.read & self.read_en),
                              self.rows[number].eq(lane.read_row)]
-                with m.If(lane.read):
+                with m.If(buffer.taken):
                     m.d.comb += lane.addr.eq(self.addr[server])
         return m
