@@ -73,10 +73,15 @@ class Encoder(wiring.Component):
         moved = Signal()                             # ... the last one
 
         # Take and decode a row.
+        done_next = Signal()
+        takes = Signal()
         m.d.comb += [
-            self.act.ready.eq(free & Mux(busy, done & ~word.last, ~moving)),
-            moved.eq(moving & (move == 1)), free.eq(~in_use.bit_select(queue, 1)),
+            takes.eq(self.act.valid & self.act.ready), moved.eq(moving & (move == 1)),
+            free.eq(~in_use.bit_select(queue ^ moved, 1)),
         ]
+        # Ready is a register: known when the row before, or the token before, is about to end.
+        m.d.sync += self.act.ready.eq(free & Mux(
+            busy, done_next & ~word.last, moved | (~moving & ~takes)))
         m.d.sync += [fresh.eq(0), valid.eq(0)]
         with m.If(done):
             m.d.sync += [busy.eq(0), row.eq(row + 1)]
@@ -88,7 +93,7 @@ class Encoder(wiring.Component):
             m.d.sync += move.eq(move - 1)
         with m.If(moved):
             m.d.sync += [moving.eq(0), move.eq(cfg.window)]
-        with m.If(self.act.valid & self.act.ready):
+        with m.If(takes):
             m.d.sync += [busy.eq(1), fresh.eq(1), word.eq(self.act.payload),
                          rest.eq(row_cycles(cfg) - 1)]
             for group in range(cfg.groups):
@@ -110,8 +115,9 @@ class Encoder(wiring.Component):
 
         left = Signal(cfg.groups)
         m.d.comb += left.eq(waiting & ~lowest(waiting))
-        m.d.sync += done.eq(busy & ~done & (rest <= 1) & ((left & ~lowest(left)) == 0))
-        with m.If(~self.act.valid | ~self.act.ready):
+        m.d.comb += done_next.eq(busy & ~done & (rest <= 1) & ((left & ~lowest(left)) == 0))
+        m.d.sync += done.eq(done_next)
+        with m.If(~takes):
             m.d.sync += waiting.eq(left)
         with m.If(fresh):
             m.d.comb += self.silent.eq(_count(~valid & ~waiting))

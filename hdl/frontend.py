@@ -12,6 +12,7 @@ from hdl.output import Output
 from hdl.packets import NUMBER_BITS, PacketReader, input_layout, output_layout
 from hdl.payloads import act_layout, out_layout, run_layout, thr_layout, wgt_layout
 from hdl.registers import error_layout, fence_layout
+from hdl.stage import Stage
 from spinteger.config import Config
 
 #: Runs that wait for the array.
@@ -79,7 +80,10 @@ class Frontend(wiring.Component):
         for name in ("wgt", "thr", "act"):
             wiring.connect(m, getattr(loader, name), wiring.flipped(getattr(self, name)))
         wiring.connect(m, dispatcher.fence, output.fence)
-        wiring.connect(m, wiring.flipped(self.words), output.words)
+        # What takes the output looks through to the IF bank no further than this.
+        m.submodules.stage = stage = Stage(out_layout(cfg))
+        wiring.connect(m, wiring.flipped(self.words), stage.input)
+        wiring.connect(m, stage.output, output.words)
         wiring.connect(m, output.output, wiring.flipped(self.output))
         m.d.comb += [
             dispatcher.body.eq(reader.body), reader.drop.eq(dispatcher.drop),
@@ -96,7 +100,7 @@ class Frontend(wiring.Component):
             self.rows_loaded.eq(loader.rows_loaded), self.rows_skipped.eq(loader.rows_skipped),
         ]
         m.d.sync += [dispatcher.loaded.eq(loader.done), dispatcher.load_error.eq(loader.error),
-                     self.busy.eq(dispatcher.busy | output.busy)]
+                     self.busy.eq(dispatcher.busy | output.busy | stage.output.valid)]
         return m
 
 

@@ -126,9 +126,10 @@ class IfBank(wiring.Component):
 
         # A raw tile enters when all columns before it are out of the firing pipeline.
         inside = Signal(range(latency + 1))
+        none = Signal(init=1)                   # it is 0
         passes = setting(self.settings, self.psum.payload.fire.run, "raw")
         with m.If(accumulate.column & ~passes):
-            m.d.sync += inside.eq(latency)
-        with m.Elif(inside != 0):
-            m.d.sync += inside.eq(inside - 1)
-        m.d.comb += accumulate.room.eq(queue.room & (~passes | (inside == 0)))
+            m.d.sync += [inside.eq(latency), none.eq(0)]
+        with m.Elif(~none):
+            m.d.sync += [inside.eq(inside - 1), none.eq(inside == 1)]
+        m.d.comb += accumulate.room.eq(queue.room & (~passes | none))

@@ -58,12 +58,15 @@ class IntegerUnit(wiring.Component):
         token = visit.token
         index = Signal(cfg.list_worst.bit_length())
         tile_end = Signal()
-        inside = Cat(busy & (index < count) for count in token.count)
+        # Whether a list has this entry, and one after it, is found out a cycle before.
+        here, more = Signal(cfg.int_lanes), Signal(cfg.int_lanes)
+        counts, begins = token.count, self.visit.payload.token.count
+        inside = here & busy.replicate(cfg.int_lanes)
         with m.If(self.visit.ready):
             m.d.sync += [busy.eq(self.visit.valid), visit.eq(self.visit.payload),
                          self.place_buf.eq(self.buf)]
         m.d.comb += [
-            tile_end.eq(Cat(index + 1 < count for count in token.count) == 0),
+            tile_end.eq(more == 0),
             self.place.eq(token.list_start + index),
             self.place_read.eq(busy), self.visit.ready.eq(en & (~busy | tile_end)),
             self.entries.eq(sum((bit & en for bit in inside[1:]), inside[0] & en)),
@@ -84,9 +87,13 @@ class IntegerUnit(wiring.Component):
                     [inside, *entry_valid], entry_valid, strict=False)),
             ]
             with m.If(busy):
-                m.d.sync += index.eq(index + 1)
+                m.d.sync += [index.eq(index + 1), here.eq(more),
+                             more.eq(Cat(index + 2 < count for count in counts))]
                 with m.If(tile_end):
                     m.d.sync += index.eq(0)
+        with m.If(self.visit.ready):
+            m.d.sync += [here.eq(Cat(count != 0 for count in begins)),
+                         more.eq(Cat(count > 1 for count in begins))]
 
         # Multiply, and sum over the lanes.
         lanes = []

@@ -45,7 +45,7 @@ class RampControl(wiring.Component):
             "tile_end": In(1),            #: ... it is the tile's last
             "prod_valid": In(1),          #: a product is offered
             "prod_last": In(1),           #: ... the tile's last
-            "prod_ready": Out(1),         #: ... the columns register it, to be added
+            "prod_ready": Out(1, init=1),  #: ... the columns register it, to be added
             "next": Out(control_layout()),    #: what the columns do in the next cycle
             "en": Out(1, init=1),         #: the spike pipeline moves in this one
             "v_valid": Out(1),            #: the place V moves to holds a tile's sums
@@ -69,15 +69,14 @@ class RampControl(wiring.Component):
             m.d.sync += [snap.eq(self.snap), dt.eq(self.dt), tile_end.eq(self.tile_end)]
 
         # The product at the adder of V.
-        prod, last = Signal(), Signal()
+        last = Signal()
         prod_next, last_next = Signal(), Signal()
         added, added_hold = Signal(), Signal()       # V takes a product, or hold
         m.d.comb += [
-            self.prod_ready.eq(~prod | added),
-            prod_next.eq((prod & ~added) | self.prod_valid),
-            last_next.eq(Mux(prod & ~added, last, self.prod_last)),
+            prod_next.eq(~self.prod_ready | self.prod_valid),
+            last_next.eq(Mux(self.prod_ready, self.prod_last, last)),
         ]
-        m.d.sync += [prod.eq(prod_next), last.eq(last_next)]
+        m.d.sync += last.eq(last_next)
 
         # What is true in the next cycle.
         left, left_next = Signal.like(self.dt), Signal.like(self.dt)    # adds of `hold` to do
@@ -127,6 +126,7 @@ class RampControl(wiring.Component):
             after.clear.eq(snap_next & can_take & end_next),
         ]
         m.d.sync += [
+            self.prod_ready.eq(~prod_next | add_product),
             added.eq(add_product), added_hold.eq(add_hold),
             self.waits.ramp.eq(stalls & ~few),
             self.waits.firing.eq(stalls & few & blocked),

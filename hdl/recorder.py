@@ -13,7 +13,7 @@ class Recorder(wiring.Component):
 
     A step lasts as long as the lane with most events of its level; `dt` tells V how many time
     steps its S stands for: until the next level that occurs, or the end of the window. The first
-    train word comes 2 cycles after the token, then one per cycle, with a cycle between levels: a
+    train word comes 3 cycles after the token, then one per cycle, with a cycle between levels: a
     token is recorded once and replayed for every column tile. A token without spikes is one word
     without events.
     """
@@ -40,17 +40,21 @@ class Recorder(wiring.Component):
         cfg = self.cfg
         token = self.coded.payload
 
-        # The highest level left, and the one after it.
+        # The highest level left, and those after it: found out in the cycle before it begins, which
+        # is the first of a token, or one in which events of the level before pop.
         started = Signal()
+        known = Signal()                     # the token is not new
         rest = Signal(cfg.window)
         todo = Signal(cfg.window)
         after = Signal(cfg.window)
         level = Signal(cfg.level_bits)
         next_level = Signal(cfg.level_bits)
-        m.d.comb += [todo.eq(Mux(started, rest, token.levels)), after.eq(todo)]
+        m.d.comb += todo.eq(Mux(started, rest, token.levels))
+        m.d.sync += [known.eq(self.coded.valid & ~self.coded.ready), level.eq(0), after.eq(todo)]
         for index in range(cfg.window):      # the last match, the highest level, wins
             with m.If(todo[index]):
-                m.d.comb += [level.eq(index + 1), after.eq(todo & ((1 << index) - 1))]
+                m.d.sync += [level.eq(index + 1), after.eq(todo & ((1 << index) - 1))]
+        for index in range(cfg.window):
             with m.If(after[index]):
                 m.d.comb += next_level.eq(index + 1)
 
@@ -62,8 +66,8 @@ class Recorder(wiring.Component):
         snap = Signal()
         m.d.comb += [
             lanes_last.eq(self.last.all()), snap.eq(popping & lanes_last),
-            begin.eq(self.coded.valid & ~popping & ~self.coded.ready),
-            self.load.eq(begin & todo.any()), self.load_queue.eq(token.queue),
+            begin.eq(self.coded.valid & known & ~popping & ~self.coded.ready),
+            self.load.eq(begin & (level != 0)), self.load_queue.eq(token.queue),
             self.load_level.eq(level),
         ]
         m.d.sync += self.coded.ready.eq(snap & step.end)

@@ -78,6 +78,7 @@ class WeightBank(wiring.Component):
                 # An integer lane that is held up asks for its row all the while, but reads it
                 # only in the cycle that it goes on. Until then, the port is free.
                 m.d.comb += [lane.read.eq(self.read[server][number % cfg.group]),
+                             buffer.asked.eq(lane.read),
                              buffer.taken.eq(lane.read & self.read_en),
                              self.rows[number].eq(lane.read_row)]
                 with m.If(buffer.taken):

@@ -41,10 +41,12 @@ CHECK_CYCLES = 20
 STORE_CYCLES = SIZES + 2
 #: From a token's last row until the encoder takes the next token, more than a row's own cycles.
 ENCODE_CYCLES = 6
+#: Words that have left their tile and wait for a slow output: in the IF bank, and in two registers.
+OUTPUT_WORDS = 3
 #: From a token that is ready until its first tile plays.
 VISIT_CYCLES = 4
 #: From a row's last beat until the encoder is offered it, more than without a queue.
-QUEUE_CYCLES = 2
+QUEUE_CYCLES = 3
 
 
 @dataclass(frozen=True)
@@ -199,7 +201,7 @@ class Timeline:
 
     def _record(self, buf: int, token: Token, encoded: int) -> None:
         """The token, `encoded` by then, becomes a train."""
-        end = max(encoded, self.recorded[1]) + token.words + token.levels
+        end = max(encoded, self.recorded[1]) + 1 + token.words + token.levels
         self.recorded = [self.recorded[1], end + 1]
         self.ready[buf].append(end + 2)
         self.encoded[buf] = end + 2
@@ -298,6 +300,7 @@ class Timeline:
             # Columns are collected; a tile's spikes and END leave while the next is, up to its
             # first salient column, which leaves at once.
             self.firing = self.drained + fire_latency(cfg) + 1
+            last -= OUTPUT_WORDS * (cycles - 1)
             left = max(sums + fire_latency(cfg) + 3, self.collected + tile.collect,
                        last + (tile.held - 1 if tile.held else 1 - cycles))
             self.out = left + 1 + (tile.steps > 0) + (tile.steps + 1) * cycles

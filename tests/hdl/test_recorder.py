@@ -118,9 +118,9 @@ def test_random_tokens(cfg: Config, gap: float) -> None:
 
 
 @configs
-def test_first_word_after_two_cycles_then_one_a_cycle_and_one_between_levels(cfg: Config) -> None:
+def test_first_word_after_three_cycles_then_one_a_cycle_and_one_between_levels(cfg: Config) -> None:
     """Levels without events cost nothing, silent tokens one cycle; the next token follows after
-    the two cycles in which the token before is let go of."""
+    the three cycles in which the token before is let go of."""
     rng = random.Random(22)
     tokens = [random_token(cfg, rng) for _ in range(12)]
     tokens += [[{level: [(0, 0)]}, *[{}] * (cfg.rows - 1)] for level in range(1, cfg.window + 1)]
@@ -129,9 +129,9 @@ def test_first_word_after_two_cycles_then_one_a_cycle_and_one_between_levels(cfg
     for token, (offered, *cycles) in zip(tokens, trace, strict=True):
         words = words_of(token)
         levels = itertools.accumulate([0, *(word["snap"] for word in words[:-1])])
-        assert cycles == [offered + 2 + n + before for n, before in enumerate(levels)]
+        assert cycles == [offered + 3 + n + before for n, before in enumerate(levels)]
     for (_, *one), (_, *two) in zip(trace, trace[1:], strict=False):
-        assert two[0] == one[-1] + 3
+        assert two[0] == one[-1] + 4
 
 
 @pytest.mark.parametrize("level", range(1, 8))

@@ -20,10 +20,12 @@ def test_rows_in_order(busy):
     async def drive(ctx):
         full = False
         for cycle in range(400):
-            taken = rng.random() < busy
+            asked = rng.random() < busy
+            taken = asked and rng.random() < 0.7
+            ctx.set(dut.asked, asked)
             ctx.set(dut.taken, taken)
             assert ctx.get(dut.full) == full
-            assert ctx.get(dut.free) == (not full or not taken)
+            assert ctx.get(dut.free) == (not full or not asked)
             assert ctx.get(dut.store) == (full and not taken)
             if ctx.get(dut.store):
                 stored.append((ctx.get(dut.addr), list(ctx.get(dut.row))))
