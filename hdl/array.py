@@ -49,6 +49,7 @@ class HybridArray(wiring.Component):
         self.cfg = cfg
         super().__init__({
             "wgt": In(stream.Signature(wgt_layout(cfg))),    #: weight rows to store
+            "wgt_held": Out(1),               #: ... which are not in their lanes yet
             "thr": In(stream.Signature(thr_layout(cfg))),    #: thresholds and scales to store
             "act": In(stream.Signature(act_layout(cfg))),    #: tokens: a row of G codes per word
             "open": In(2),                    #: forget buffer 0, 1: it is filled anew
@@ -105,8 +106,10 @@ class HybridArray(wiring.Component):
         m.submodules.integer_unit = unit = IntegerUnit(cfg)
         wiring.connect(m, integer_walk.visit, unit.visit)
         wiring.connect(m, unit.prod, columns.prod)
-        m.d.comb += [unit.buf.eq(integer_walk.run.payload.buf),
-                     banks.read_en.eq(unit.en), banks.read.eq(unit.read),
+        m.d.comb += [unit.prod_ready_next.eq(columns.prod_ready_next),
+                     self.wgt_held.eq(banks.held),
+                     unit.buf.eq(integer_walk.run.payload.buf),
+                     banks.read_en_next.eq(unit.en_next), banks.read.eq(unit.read),
                      banks.addr.eq(unit.addr), unit.rows.eq(banks.rows)]
         for number, salient_list in enumerate(lists):
             m.d.comb += [salient_list.en.eq(unit.en), salient_list.read.eq(unit.place_read),

@@ -32,6 +32,7 @@ class ColumnBank(wiring.Component):
             "tile_end": In(1),             #: ... and is the tile's last
             "fire": In(fire_layout(cfg)),  #: how the tile fires
             "prod": In(stream.Signature(prod_layout(cfg))),    #: integer lanes' product sums
+            "prod_ready_next": Out(1),     #: ... `ready` in the next cycle
             "psum": Out(stream.Signature(psum_layout(cfg))),   #: finished sums
             #: why `en` is low: S of the step before, products, the IF bank
             "waits": Out(data.StructLayout({"ramp": 1, "integer": 1, "firing": 1})),
@@ -63,7 +64,7 @@ class ColumnBank(wiring.Component):
         m.d.comb += [
             ramp.snap.eq(step[0]), ramp.tile_end.eq(step[1]), ramp.dt.eq(step[2]),
             ramp.prod_valid.eq(prod.valid), ramp.prod_last.eq(prod.payload.last),
-            prod.ready.eq(ramp.prod_ready), psum.valid.eq(ramp.v_valid),
+            prod.ready.eq(ramp.prod_ready), self.prod_ready_next.eq(ramp.prod_ready_next), psum.valid.eq(ramp.v_valid),
             ramp.v_ready.eq(psum.ready), self.waits.eq(ramp.waits),
         ]
 

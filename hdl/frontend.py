@@ -32,6 +32,7 @@ class Frontend(wiring.Component):
             "input": In(stream.Signature(input_layout(cfg))),      #: packets
             "output": Out(stream.Signature(output_layout(cfg))),   #: results
             "wgt": Out(stream.Signature(wgt_layout(cfg))),     #: to the array: weight rows
+            "wgt_held": In(1),                                 #: ... which wait on their way
             "thr": Out(stream.Signature(thr_layout(cfg))),     #: ... thresholds and scales
             "act": Out(stream.Signature(act_layout(cfg))),     #: ... whole tokens
             "run": Out(stream.Signature(run_layout(cfg))),     #: ... runs, checked
@@ -88,7 +89,7 @@ class Frontend(wiring.Component):
         m.d.comb += [
             dispatcher.body.eq(reader.body), reader.drop.eq(dispatcher.drop),
             loader.load.eq(dispatcher.load), loader.start.eq(dispatcher.start),
-            loader.empty.eq(dispatcher.empty),
+            loader.empty.eq(dispatcher.empty), loader.wgt_held.eq(self.wgt_held),
             self.open.eq(dispatcher.open), dispatcher.run_done.eq(self.run_done),
             dispatcher.run_dropped.eq(self.run_dropped),
             dispatcher.run_overflow.eq(self.run_overflow),

@@ -1,6 +1,6 @@
 """Integer unit: the integer lanes, walked through the salient inputs of a run's tokens."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -35,7 +35,8 @@ class IntegerUnit(wiring.Component):
             "place": Out(cfg.list_bits),                            #: list entry to read
             "place_buf": Out(1),                                    #: ... of this buffer
             "place_read": Out(1),                                   #: read it, if enabled
-            "en": Out(1),                  #: pipeline enable, of lists and banks too
+            "en": Out(1, init=1),          #: pipeline enable, of lists too
+            "en_next": Out(1),             #: ... of the next cycle, for the banks
             #: the entries, `LIST_LATENCY` enabled cycles later
             "entry": In(data.ArrayLayout(salient_layout(cfg), cfg.int_lanes)),
             "read": Out(data.ArrayLayout(cfg.group, cfg.int_lanes)),    #: banks to read now
@@ -43,6 +44,7 @@ class IntegerUnit(wiring.Component):
             "rows": In(data.ArrayLayout(row_layout(cfg),
                                         cfg.int_lanes * cfg.group)),    #: see IntegerLane
             "prod": Out(stream.Signature(prod_layout(cfg))),        #: product sums
+            "prod_ready_next": In(1),      #: `prod.ready` in the next cycle
             "entries": Out(cfg.int_lanes.bit_length()),             #: list entries read now
         })
 
@@ -50,7 +52,7 @@ class IntegerUnit(wiring.Component):
         m = Module()
         cfg = self.cfg
         en = self.en
-        m.d.comb += en.eq(~self.prod.valid | self.prod.ready)
+        m.d.sync += en.eq(self.en_next)
 
         # Walk: index over the longest list. The next visit is worked out meanwhile.
         busy = Signal()
@@ -109,6 +111,8 @@ class IntegerUnit(wiring.Component):
             m.d.comb += [lane.rows[index].eq(self.rows[first + index])
                          for index in range(cfg.group)]
             lanes.append(lane)
+        # Known a cycle ahead, since it goes to all banks.
+        m.d.comb += self.en_next.eq(~Mux(en, valid[-1], self.prod.valid) | self.prod_ready_next)
         columns = [[lane.prod[col] for lane in lanes] for col in range(cfg.cols)]
         for stage in range(sum_stages(cfg)):       # two at a time, or Yosys builds them of LUTs
             here = valid[stage - sum_stages(cfg)]

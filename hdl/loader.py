@@ -41,6 +41,7 @@ class Loader(wiring.Component):
             "error": Out(8),                 #: ... so: NONE, TLAST_EARLY, TLAST_LATE, BAD_KEEP
             "beats": In(stream.Signature(beat_layout(cfg))),    #: the payload
             "wgt": Out(stream.Signature(wgt_layout(cfg))),      #: to the array: weight rows
+            "wgt_held": In(1),                                  #: ... which wait on their way
             "thr": Out(stream.Signature(thr_layout(cfg))),      #: ... thresholds and scales
             "act": Out(stream.Signature(act_layout(cfg))),      #: ... tokens
             "rows_loaded": Out(range(cfg.wgt_beat_rows + 1)),   #: weight rows that came ...
@@ -135,7 +136,8 @@ class Loader(wiring.Component):
         with m.If(fails & stage.input.ready):
             m.d.sync += fails.eq(0)
         m.d.comb += [
-            self.done.eq(over & ~fails & stage.input.ready & ~stage.output.valid),
+            self.done.eq(over & ~fails & stage.input.ready & ~stage.output.valid
+                         & ~self.wgt_held),
             self.error.eq(Mux(bad, Error.BAD_KEEP, Mux(
                 good, Error.NONE, Mux(complete, Error.TLAST_LATE, Error.TLAST_EARLY)))),
         ]

@@ -48,7 +48,7 @@ class Machine(wiring.Component):
             array.open.eq(frontend.open), frontend.run_done.eq(array.run_done),
             frontend.run_dropped.eq(array.run_dropped),
             frontend.run_overflow.eq(array.run_overflow), frontend.encoding.eq(array.encoding),
-            frontend.full.eq(array.full),
+            frontend.full.eq(array.full), frontend.wgt_held.eq(array.wgt_held),
 
             counters.activity.eq(array.activity), counters.encoding.eq(array.encoding),
             counters.loading_weights.eq(frontend.loading_weights),

@@ -46,6 +46,7 @@ class RampControl(wiring.Component):
             "prod_valid": In(1),          #: a product is offered
             "prod_last": In(1),           #: ... the tile's last
             "prod_ready": Out(1, init=1),  #: ... the columns register it, to be added
+            "prod_ready_next": Out(1),    #: ... in the next cycle they would
             "next": Out(control_layout()),    #: what the columns do in the next cycle
             "en": Out(1, init=1),         #: the spike pipeline moves in this one
             "v_valid": Out(1),            #: the place V moves to holds a tile's sums
@@ -118,6 +119,7 @@ class RampControl(wiring.Component):
         closes = free & hold_last         # else the next tile's S waits until it has closed
         can_take = few & (~tail_next | closes)
         stalls = snap_next & ~can_take
+        m.d.comb += self.prod_ready_next.eq(~prod_next | add_product)
         blocked = full_next | (after.close & self.v_valid)      # ... or was, until now
         m.d.comb += [
             after.add_hold.eq(~none), after.add.eq(add_hold | add_product),
@@ -126,7 +128,7 @@ class RampControl(wiring.Component):
             after.clear.eq(snap_next & can_take & end_next),
         ]
         m.d.sync += [
-            self.prod_ready.eq(~prod_next | add_product),
+            self.prod_ready.eq(self.prod_ready_next),
             added.eq(add_product), added_hold.eq(add_hold),
             self.waits.ramp.eq(stalls & ~few),
             self.waits.firing.eq(stalls & few & blocked),

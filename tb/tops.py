@@ -3,8 +3,9 @@
 Only wiring; everything that computes is the RTL under test. Ports keep the block's own names.
 """
 
-from amaranth.hdl import Module, Mux
+from amaranth.hdl import Module, Mux, Value
 from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from hdl.array import HybridArray
@@ -143,6 +144,31 @@ class ColumnTop(wiring.Component):
         return m
 
 
+class ReadyAhead(wiring.Component):
+    """Takes a stream whose source is told a cycle ahead whether a word is taken; a few words
+    deep, a word per cycle."""
+
+    def __init__(self, shape):
+        super().__init__({
+            "input": In(stream.Signature(shape)),
+            "ready_next": Out(1),
+            "output": Out(stream.Signature(shape)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.queue = queue = SyncFIFOBuffered(
+            width=Value.cast(self.input.payload).shape().width, depth=5)
+        m.d.sync += self.input.ready.eq(self.ready_next)
+        m.d.comb += [
+            self.ready_next.eq(queue.level < 3),          # one is on its way, perhaps two
+            queue.w_data.eq(self.input.payload), queue.w_en.eq(self.input.valid & self.input.ready),
+            Value.cast(self.output.payload).eq(queue.r_data),
+            self.output.valid.eq(queue.r_rdy), queue.r_en.eq(self.output.ready),
+        ]
+        return m
+
+
 class IntegerTop(wiring.Component):
     """Integer unit with its salient lists and the lanes' banks; the bench writes the lists."""
 
@@ -164,12 +190,15 @@ class IntegerTop(wiring.Component):
         cfg = self.cfg
         m.submodules.integer_unit = unit = IntegerUnit(cfg)
         m.submodules.weight_bank = banks = WeightBank(cfg)
-        wiring.connect(m, unit.prod, wiring.flipped(self.prod))
+        m.submodules.ahead = ahead = ReadyAhead(self.prod.payload.shape())
+        wiring.connect(m, unit.prod, ahead.input)
+        wiring.connect(m, ahead.output, wiring.flipped(self.prod))
         wiring.connect(m, wiring.flipped(self.wgt), banks.wgt)
         m.d.comb += [
             unit.visit.valid.eq(self.visit.valid), self.visit.ready.eq(unit.visit.ready),
             unit.visit.payload.eq(self.visit.payload.visit), unit.buf.eq(self.visit.payload.buf),
-            banks.read_en.eq(unit.en), banks.read.eq(unit.read),
+            unit.prod_ready_next.eq(ahead.ready_next),
+            banks.read_en_next.eq(unit.en_next), banks.read.eq(unit.read),
             banks.addr.eq(unit.addr), unit.rows.eq(banks.rows),
         ]
         for number in range(cfg.int_lanes):

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 import torch
+from amaranth.hdl import Elaboratable, Module
+from amaranth.lib import wiring
 
 import golden
 from golden import Codes, trains
@@ -12,6 +14,7 @@ from hdl.integer_lane import INTEGER_LATENCY
 from hdl.integer_unit import LIST_LATENCY, IntegerUnit, sum_stages
 from hdl.lane import READ_LATENCY
 from spinteger.config import Config
+from tb.tops import ReadyAhead
 from tests.hdl.streams import Bench, get, put, simulate
 from tests.hdl.traffic import SMALL, hard_codes, join, random_codes, random_wgt
 
@@ -29,13 +32,15 @@ CONFIGS = {
 configs = pytest.mark.parametrize("cfg", CONFIGS.values(), ids=CONFIGS)
 
 
-class Rig:
+class Rig(Elaboratable):
     """An integer unit with lists and banks as Python lists, read through registers."""
 
     def __init__(self, cfg: Config, codes: Codes, w: torch.Tensor):
         self.cfg, self.codes, self.w = cfg, codes, w
         self.dut = IntegerUnit(cfg)
-        self.bench = Bench(self.dut)
+        self.ahead = ReadyAhead(self.dut.prod.payload.shape())
+        self.prod = self.ahead.output
+        self.bench = Bench(self)
         self.tiles = -(-w.shape[1] // cfg.cols)
         self.stride = cfg.tile_rows(w.shape[0])
         self.base = cfg.slot_rows               # the second slot
@@ -60,6 +65,13 @@ class Rig:
         first = tile * cfg.cols
         row_w = self.w[k, first:first + cfg.cols].tolist() if k < self.w.shape[0] else []
         return row_w + [-1] * (cfg.cols - len(row_w))
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.dut, m.submodules.ahead = self.dut, self.ahead
+        wiring.connect(m, self.dut.prod, self.ahead.input)
+        m.d.comb += self.dut.prod_ready_next.eq(self.ahead.ready_next)
+        return m
 
     async def memories(self, ctx):
         """Serve entries and bank rows as many enabled cycles later as the real ones do."""
@@ -138,10 +150,10 @@ def test_sums_of_every_tile(cfg: Config, stall: float) -> None:
         await put(ctx, r.dut.visit, r.visits(), random.Random(26) if stall else None, stall)
 
     async def receive(ctx):
-        r.check(await get(ctx, r.dut.prod, lambda words: len(words) == total,
+        r.check(await get(ctx, r.prod, lambda words: len(words) == total,
                           random.Random(27) if stall else None, stall))
 
-    simulate(r.bench, visits, receive, processes=[r.memories], watch=[r.dut.prod])
+    simulate(r.bench, visits, receive, processes=[r.memories], watch=[r.dut.prod, r.prod])
 
 
 @configs
@@ -154,9 +166,12 @@ def test_latency_then_one_word_per_cycle_across_visits(cfg: Config) -> None:
         await put(ctx, r.dut.visit, r.visits())
 
     async def receive(ctx):
-        stamped = await get(ctx, r.dut.prod, lambda words: len(words) == total,
-                            cycle=r.bench.cycle)
-        cycles = [cycle for _, cycle in stamped]
+        cycles: list[int] = []
+        ctx.set(r.prod.ready, 1)
+        async for _, _, cycle, valid in ctx.tick().sample(r.bench.cycle, r.dut.prod.valid):
+            cycles += [cycle] if valid else []
+            if len(cycles) == total:
+                break
         assert cycles[0] == r.first_place + LIST_LATENCY + INTEGER_LATENCY + sum_stages(cfg)
         assert cycles == list(range(cycles[0], cycles[0] + total))
 
@@ -173,7 +188,7 @@ def test_largest_sums_fit() -> None:
         await put(ctx, r.dut.visit, r.visits())
 
     async def receive(ctx):
-        words = await get(ctx, r.dut.prod, lambda words: len(words) == 4)
+        words = await get(ctx, r.prod, lambda words: len(words) == 4)
         peak = 4 * 8 * 127 << cfg.exp_max
         assert [list(word.prod) for word in words] == [[peak] * 4] * 2 + [[-peak] * 4] * 2
 

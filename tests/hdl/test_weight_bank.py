@@ -80,7 +80,7 @@ def test_every_row_of_every_lane(cfg: Config) -> None:
         for word in words:
             rig.store(word)
         ctx.set(dut.en_next, 1)
-        await ctx.tick()
+        await ctx.tick().repeat(3)
         addresses = sorted(rig.banks[0])
         assert all(sorted(bank) == addresses for bank in rig.banks), "a lane has no copy"
         for cycle in range(len(addresses) + LANE_LATENCY):
@@ -111,7 +111,7 @@ def test_an_input_is_found_in_each_of_its_homes() -> None:
         dut = rig.dut
         await put(ctx, dut.wgt, wgt_words(cfg, w, cfg.slot_rows))
         ctx.set(dut.en_next, 1)
-        await ctx.tick()
+        await ctx.tick().repeat(3)
         ctx.set(dut.base, cfg.slot_rows)
         for k in range(cfg.k):
             homes = cfg.home_lanes(k)
@@ -140,18 +140,20 @@ def test_events_reads_and_stores_at_once(cfg: Config, stall: float) -> None:
         nonlocal blocked
         words = rig.words()
         await rig.load(ctx, words)
-        await ctx.tick().repeat(2)
+        await ctx.tick().repeat(3)
         fresh = [word for word in words if word["addr"] >= cfg.slot_rows]
         idle = [0] * cfg.cols
         pipe = [[(idle, 0)] * cfg.rows for _ in range(LANE_LATENCY)]
         nothing = [idle] * (cfg.int_lanes * cfg.group)
         rows = [nothing] * READ_LATENCY                         # from the second ports
         en = False
+        read_en = False
         offered: dict | None = None
+        staged: list[dict] = []                                 # beats on their way
         held: set[int] = set()                                  # lanes whose buffer is full
         low = [address for address in rig.banks[0] if address < cfg.slot_rows]
         for _ in range(150):
-            en_next, read_en = rng.random() >= stall, rng.random() >= stall
+            en_next, read_en_next = rng.random() >= stall, rng.random() >= stall
             base = rng.choice(low)
             entering = []
             for lane in range(cfg.rows):
@@ -161,7 +163,7 @@ def test_events_reads_and_stores_at_once(cfg: Config, stall: float) -> None:
                 entering.append((rig.banks[lane][base + event["row"]], event["neg"])
                                 if event["valid"] else (idle, 0))
             ctx.set(dut.en_next, en_next)
-            ctx.set(dut.read_en, read_en)
+            ctx.set(dut.read_en_next, read_en_next)
             ctx.set(dut.base, base)
 
             reads = {}              # lane -> address
@@ -182,12 +184,11 @@ def test_events_reads_and_stores_at_once(cfg: Config, stall: float) -> None:
                                                     rng.getrandbits(30)).tolist()}
                 ctx.set(dut.wgt.payload, offered)
             ctx.set(dut.wgt.valid, offered is not None)
-            taken = False
-            if offered is not None:
-                clash = bool(homes_of(cfg, offered).keys() & reads.keys() & held)
-                taken = bool(ctx.get(dut.wgt.ready))
-                assert taken != clash
-                blocked += clash
+            clash = bool(staged and homes_of(cfg, staged[0]).keys() & reads.keys() & held)
+            blocked += clash
+            assert ctx.get(dut.wgt.ready) == (len(staged) < 2)
+            assert ctx.get(dut.held) == bool(staged)
+            taken = offered is not None and len(staged) < 2
             for lane, (codes, _) in enumerate(pipe[-1]):
                 assert list(ctx.get(dut.codes[lane])) == codes
                 assert ctx.get(dut.neg) >> lane & 1 == pipe[-2][lane][1]
@@ -199,20 +200,24 @@ def test_events_reads_and_stores_at_once(cfg: Config, stall: float) -> None:
             held &= used
             if en:
                 pipe = [entering, *pipe[:-1]]
+            if staged and not clash:
+                held |= homes_of(cfg, staged[0]).keys()
+                rig.store(staged.pop(0))
             if taken:
-                rig.store(offered)
-                held |= homes_of(cfg, offered).keys()
+                staged.append(offered)
                 offered = None
             if read_en:
                 rows = [[list(rig.banks[lane][reads[lane]]) if lane in reads else idle
                          for lane in range(len(nothing))], *rows[:-1]]
-            en = en_next
+            en, read_en = en_next, read_en_next
 
         # What was written meanwhile, read by the integer lanes.
         ctx.set(dut.wgt.valid, 0)
         ctx.set(dut.read, [0] * cfg.int_lanes)
-        ctx.set(dut.read_en, 1)
-        await ctx.tick().repeat(2)
+        ctx.set(dut.read_en_next, 1)
+        await ctx.tick().repeat(4)
+        for word in staged:
+            rig.store(word)
         for address in sorted(rig.banks[0]):
             for bank in range(cfg.group):
                 for unit in range(cfg.int_lanes):
