@@ -106,6 +106,7 @@ def ours(layer: RealLayer, cfg: Config, library: CellLibrary, tokens: int, tiles
     encoding = Parts()
     for name, part in phases["encode"].items():
         encoding = encoding + part + idle_cycle.get(name, Parts()) * -spent
+    encoding.leakage = 0.0                              # of the encoder, counted above
     blocks["encoding, once per token"] = encoding * (1 / (macs * reuse))
     bits = {name: memory.accesses(runner.sim, count) for name, count in counted.items()}
     design = Design(
@@ -179,7 +180,8 @@ def _rival(kind: rival.Kind, layer: RealLayer, cfg: Config, library: CellLibrary
 
 # -- command ---------------------------------------------------------------------------------------
 
-def table(designs: Sequence[Design], layer: RealLayer, library: str, clock: float) -> Table:
+def table(designs: Sequence[Design], layer: RealLayer, library: str, clock: float,
+          lanes: int) -> Table:
     """Designs down; green where ours meets a goal against that one."""
     out = Table(title=f"{layer.name}: pJ per effective MAC ({layer.live:.0%} spikes, "
                       f"{layer.salient:.0%} salient, {layer.silent:.0%} silent)",
@@ -195,7 +197,7 @@ def table(designs: Sequence[Design], layer: RealLayer, library: str, clock: floa
         goal = GOALS.get(int(design.bits[-1]), 0.0) if "tree" in design.name else 0.0
         share = mine / array.total
         moved = design.memory_bits * memory.per_bit(library)
-        leaking = total.leakage * design.cycles_per_mac / clock * 1e-6
+        leaking = 1e-3 * total.leakage * design.cycles_per_mac / lanes / clock     # nW us
         out.add_row(
             design.name, design.bits, f"[bold]{array.total:.2f}[/]", f"{array.logic:.2f}",
             f"{array.glitches:.2f}", f"{array.registers:.2f}", f"{array.clock:.2f}",
@@ -284,7 +286,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             if not args.ours:
                 designs += rivals(layer, cfg, library, args.batch, args.col_tiles)
             late = [d.name for d in designs if d.path * args.clock > 1000]
-            console.print(table(designs, layer, args.library, args.clock), "", blocks_table(mine),
+            console.print(table(designs, layer, args.library, args.clock,
+                                cfg.rows * cfg.cols), "", blocks_table(mine),
                           "", *(f"[red]{name}: slower than {args.clock:g} MHz" for name in late))
             found[layer.name] = {**details, "designs": [d.as_json() for d in designs]}
     except ConfigError as error:

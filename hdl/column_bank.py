@@ -64,8 +64,8 @@ class ColumnBank(wiring.Component):
         m.d.comb += [
             ramp.snap.eq(step[0]), ramp.tile_end.eq(step[1]), ramp.dt.eq(step[2]),
             ramp.prod_valid.eq(prod.valid), ramp.prod_last.eq(prod.payload.last),
-            prod.ready.eq(ramp.prod_ready), self.prod_ready_next.eq(ramp.prod_ready_next), psum.valid.eq(ramp.v_valid),
-            ramp.v_ready.eq(psum.ready), self.waits.eq(ramp.waits),
+            prod.ready.eq(ramp.prod_ready), self.prod_ready_next.eq(ramp.prod_ready_next),
+            psum.valid.eq(ramp.v_valid), ramp.v_ready.eq(psum.ready), self.waits.eq(ramp.waits),
         ]
 
         for number in range(cfg.cols):

@@ -35,7 +35,9 @@ class Parts:
         return Parts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
     def __mul__(self, factor: float) -> Parts:
-        return Parts(*(getattr(self, f.name) * factor for f in fields(self)))
+        """So many times the energy. Leakage is a power and stays what it is."""
+        return Parts(*(getattr(self, f.name) * factor for f in fields(self) if f.name != "leakage"),
+                     self.leakage)
 
 
 def breakdown(sim: Simulator, counted: Toggles) -> dict[str, Parts]:

@@ -16,9 +16,8 @@ LANES, DRAIN = BLOCKS["integer_unit"], BLOCKS["if_bank"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("bus", ["stream", "wishbone"])
-def test_blocks_add_up_to_the_machine(bus: str) -> None:
-    cfg = PRESETS["tiny"].with_(bus=bus)
+def test_blocks_add_up_to_the_machine() -> None:
+    cfg = PRESETS["tiny"].with_(bus="wishbone")
     synthesis = synthesise(to_verilog(top(cfg)), "spinteger")
     blocks = by_block(synthesis)
     assert set(blocks) == {*BLOCKS.values(), GLUE} - {BLOCKS["link"]}

@@ -12,12 +12,12 @@ KEYS = {"layer", "k", "n", "tokens", "salient", "live", "cycles", "compute_cycle
 
 def test_json_of_a_layer(real_model, tmp_path, capsys) -> None:
     path = tmp_path / "cycles.json"
-    assert main(["blk.2.q_proj", "--pe", "8x64", "--homes", "1", "--int-lanes", "1",
-                 "--k", "576", "--tiles", "9", "--tokens", "1", "--batch", "1",
+    assert main(["blk.2.q_proj", "--pe", "8x16", "--homes", "1", "--int-lanes", "1",
+                 "--k", "576", "--tiles", "36", "--tokens", "1", "--batch", "1",
                  "--json", str(path)]) == 0
     (row,) = json.loads(path.read_text())["layers"]
     assert set(row) >= KEYS
-    assert row["mismatches"] == 0 and row["dense_cycles"] == 72 * 9
+    assert row["mismatches"] == 0 and row["dense_cycles"] == 72 * 36
     assert "blk.2.q_proj" in capsys.readouterr().out
 
 

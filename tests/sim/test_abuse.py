@@ -108,7 +108,7 @@ def test_reset_of_random_programs(name):
     cfg, rng = CONFIGS[name], np.random.default_rng(11)
     after = afterwards(cfg, 20)
     with Twin(cfg) as twin:
-        for seed in range(60):
+        for seed in range(40):
             forget(twin)
             twin.throttle(Throttle(0.3 * (seed % 2), 0.8 * (seed % 3 == 0), seed=seed + 1))
             twin.feed(program(rng, cfg))

@@ -9,7 +9,7 @@ from sim import runner, tools
 from spinteger.config import PRESETS
 
 #: On Icarus, which is much slower, only what shows that it simulates the same.
-TESTS = {"verilator": None, "icarus": ["layers_over_faulty_lines", "host_with_a_slow_clock"]}
+TESTS = {"verilator": None, "icarus": ["layers_over_faulty_lines"]}
 
 
 @pytest.mark.slow
