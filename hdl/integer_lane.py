@@ -53,8 +53,8 @@ class IntegerLane(wiring.Component):
         m.d.comb += [self.addr.eq(addr), self.prod.eq(prod)]
 
         # Most cycles have no entry, and stages without one are not clocked. Products are zero
-        # then: the cycle after an entry clears what it left.
-        valid = Signal(len(x) + 1)            # of x, of the products
+        # then: the cycle after an entry clears what it left, and so do those after a reset.
+        valid = Signal(len(x) + 1, init=-1)   # of x, of the products
         row_en, prod_en = Signal(), Signal()
         m.d.comb += [row_en.eq(self.en & valid[-3:-1].any()),
                      prod_en.eq(self.en & valid[-2:].any())]

@@ -4,6 +4,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from hdl.tree import tree_depth
 from spinteger.config import Config
 
 
@@ -39,6 +40,7 @@ class RampControl(wiring.Component):
     """
 
     def __init__(self, cfg: Config):
+        self.cfg = cfg
         super().__init__({
             "snap": In(1),                #: a step's final S is one stage before the adder of S
             "dt": In(cfg.level_bits),     #: ... time steps it counts for; 0 if the tile is silent
@@ -107,6 +109,13 @@ class RampControl(wiring.Component):
             few.eq(Mux(now.take, brief, Mux(added_hold, to_2, to_1))),
         ]
 
+        # A reset leaves the tree's registers as they are: what is in them must not stay in S.
+        depth = tree_depth(self.cfg)
+        flush = Signal(range(depth + 1), init=depth)
+        flushing = Signal(init=depth > 0)
+        with m.If(self.en & flushing):
+            m.d.sync += [flush.eq(flush - 1), flushing.eq(flush != 1)]
+
         # What to do then. The add that completes V waits for the place it moves to.
         snap_next = Mux(self.en, self.snap, snap)
         end_next = Mux(self.en, self.tile_end, tile_end)
@@ -125,7 +134,7 @@ class RampControl(wiring.Component):
             after.add_hold.eq(~none), after.add.eq(add_hold | add_product),
             after.close.eq(closes | (free & product & last_next)),
             after.en.eq(~stalls), after.take.eq(snap_next & can_take),
-            after.clear.eq(snap_next & can_take & end_next),
+            after.clear.eq((snap_next & can_take & end_next) | flushing),
         ]
         m.d.sync += [
             self.prod_ready.eq(self.prod_ready_next),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from hdl.ramp import RampControl
+from hdl.tree import tree_depth
 from spinteger.config import Config
 from tests.hdl.streams import Bench, simulate
 from tests.hdl.traffic import SMALL
@@ -70,6 +71,9 @@ def run(cfg: Config, tiles: list[TileTraffic], rates: Rates, seed: int = 0) -> T
         at_v: int | None = None    # the product at the adder of V
         v_full = full_before = False
         now = dict.fromkeys(("en", "take", "clear", "add", "add_hold", "close"), 0) | {"en": 1}
+        for _ in range(tree_depth(cfg)):      # what a reset leaves in the tree does not stay in S
+            assert ctx.get(dut.next).clear
+            await ctx.tick()
         while tile < len(tiles):
             snap_here = next_snap < len(snaps) and (snap_here or rng.random() < rates.snap)
             prod_here = next_prod < len(prods) and (prod_here or rng.random() < rates.prod)
