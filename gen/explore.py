@@ -14,7 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.status import Status
 from rich.table import Table
 
-from gen import sweep
+from gen import event_energy, sweep
+from gen.event_energy import Events
 from gen.files import check_target
 from gen.options import OneLineParser, add_config_flags, config_from
 from gen.place_log import Step
@@ -41,8 +42,8 @@ def parser() -> argparse.ArgumentParser:
                     "point:\n  --pe 8x8,16x16 --window 7,15 --fire sar,staircase\nDefault: "
                     + " ".join(f"{flag_of(name)} {values}" for name, values in DEFAULT.items())
                     + "\nCycles come from the cycle model, area and a guessed clock from synthesis "
-                    "for ECP5;\nthe finalists can be placed and routed (--place). Interrupted, it "
-                    "goes on where it was.",
+                    "for ECP5;\nthe finalists can be placed and routed (--place); energy from what "
+                    "bench.energy measured per event.\nInterrupted, it goes on where it was.",
         epilog="Throughput is effective: two operations per weight of the layer and token, over "
                "the array's cycles,\nloads hidden. Exit codes: 0 done, 2 an option cannot be "
                "obeyed, 1 anything else.")
@@ -57,6 +58,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--jobs", type=int, metavar="N", help="processes (default: one per core)")
     p.add_argument("--scheduler", metavar="ADDRESS", help="run on a Dask cluster that shares this "
                    "folder, as tcp://host:8786,\ninstead of on this machine's cores")
+    p.add_argument("--energy", metavar="FILE", help="a report of bench.energy, for the energy per "
+                   "event (default: the committed one)")
     p.add_argument("--json", metavar="FILE", help="write all points as JSON")
     p.add_argument("--plot", metavar="FILE", help="draw throughput against area, with the front, "
                    f"as {', '.join(PLOTS)}")
@@ -134,14 +137,15 @@ def run(found: Sequence[Config], layers: Sequence[str], args: argparse.Namespace
             yield waiting[future], future.result()
 
 
-def table(results: Sequence[Result]) -> Table:
+def table(results: Sequence[Result], events: Events | None) -> Table:
     """Points by throughput per LUT; those of the front are marked."""
     front = sweep.pareto(results, lambda one: one.gops, lambda one: -one.best.lut)
     shown = Table(box=None, header_style="bold", title_justify="left",
                   title="* no other point has more throughput in fewer LUTs")
     shown.add_column("")
     shown.add_column("point")
-    for name in ("LUT", "LUT/lane", "FF", "EBR", "DSP", "MHz", "vs dense", "GOPS", "GOPS/kLUT"):
+    for name in ("LUT", "LUT/lane", "FF", "EBR", "DSP", "MHz", "vs dense", "GOPS", "GOPS/kLUT",
+                 *(("logic\npJ/MAC", "weights\npJ/MAC") if events else ())):
         shown.add_column(name, justify="right")
     for one in sorted(results, key=lambda one: -one.gops_per_klut):
         area, cfg = one.best, one.cfg
@@ -149,7 +153,9 @@ def table(results: Sequence[Result]) -> Table:
             "*" if one in front else "", label(cfg, results), f"{area.lut:,}",
             f"{area.lut / (cfg.rows * cfg.cols):.1f}", f"{area.ff:,}", str(area.ebr),
             str(area.dsp), f"{area.mhz:.0f}" + ("" if one.placed else "?"), f"{one.ratio:.2f}x",
-            f"{one.gops:.1f}", f"{one.gops_per_klut:.2f}")
+            f"{one.gops:.1f}", f"{one.gops_per_klut:.2f}",
+            *((f"{events.logic(one.predictions, cfg):.1f}",
+               f"{events.memory(one.predictions, cfg):.1f}") if events else ()))
     return shown
 
 
@@ -170,6 +176,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = parser().parse_args(argv)
         found, layers, notes = checked(args)
+        events = event_energy.load(Path(args.energy) if args.energy else None)
         for note in notes:
             notices.print(f"left out: {note}", markup=False)
         with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
@@ -198,22 +205,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not results:
         print("gen.explore: no point can run these layers", file=sys.stderr)
         return 1
-    report(results, layers, args, console)
+    report(results, layers, events, args, console)
     return 0
 
 
-def report(results: Sequence[Result], layers: Sequence[str], args: argparse.Namespace,
-           console: Console) -> None:
+def report(results: Sequence[Result], layers: Sequence[str], events: Events | None,
+           args: argparse.Namespace, console: Console) -> None:
     """Table, JSON, plot."""
     from bench.report import versions_line, write_json
 
-    console.print(table(results))
-    console.print(f"\n{len(layers)} layers, {args.batch} tokens. MHz?: guessed from the netlist.\n"
-                  f"{versions_line()}")
+    console.print(table(results, events))
+    console.print(f"\n{len(layers)} layers, {args.batch} tokens. MHz?: guessed from the netlist.")
+    console.print(f"Energy: estimated, per event as measured on {events.origin}; rows of weights "
+                  "apart, by the memory model." if events else
+                  "No energy: python -m bench.energy --json FILE, then --energy FILE.")
+    console.print(versions_line())
     if args.json:
+        energies = [{"logic_pj_per_mac": events.logic(one.predictions, one.cfg),
+                     "weights_pj_per_mac": events.memory(one.predictions, one.cfg)}
+                    if events else {} for one in results]
         write_json(args.json, "explore", results[0].cfg,
                    {"layers": list(layers), "tokens": args.batch,
-                    "points": [one.as_json() for one in results]})
+                    "energy_of": events.origin if events else None,
+                    "points": [one.as_json() | more
+                               for one, more in zip(results, energies, strict=True)]})
     if args.plot:
         from gen.plots import front_plot
         front_plot(results, [label(one.cfg, results) for one in results], Path(args.plot))
