@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from bench.results_text import Json, ResultsError, Source, guarded, page
+from bench.results_base import Json, ResultsError, Source, guarded
+from bench.results_text import page
 from gen.files import check_target, write_whole
 from gen.options import OneLineParser
 from spinteger.config import ConfigError

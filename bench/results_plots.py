@@ -8,7 +8,9 @@ from typing import Any
 
 import matplotlib
 
-from bench.results_text import Json, best, front, label, shape, total
+from bench.results_base import Json, shape
+from bench.results_energy import total
+from bench.results_fpga import best, front, label
 
 matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402  (after the choice of a backend without a screen)

@@ -36,8 +36,8 @@ class Parts:
 
     def __mul__(self, factor: float) -> Parts:
         """So many times the energy. Leakage is a power and stays what it is."""
-        return Parts(*(getattr(self, f.name) * factor for f in fields(self) if f.name != "leakage"),
-                     self.leakage)
+        return Parts(*(getattr(self, f.name) * (1 if f.name == "leakage" else factor)
+                       for f in fields(self)))
 
 
 def breakdown(sim: Simulator, counted: Toggles) -> dict[str, Parts]:

@@ -26,10 +26,12 @@ from bench.fpga import Row
 from bench.gates.energy import Parts
 from bench.report import write_json
 from bench.results import BENCHMARKS, main
-from bench.results_text import front, gain, saving
+from bench.results_energy import gain, saving
+from bench.results_fpga import front
 from bench.rivals import RIVALS
 from bench.rivals.measure import Measured
 from gen import explore, fpga_report
+from gen.event_energy import Events
 from gen.parts import PARTS
 from gen.place import Placement, Segment
 from gen.sweep import Area, Result
@@ -128,6 +130,7 @@ def exploration(folder: Path) -> None:
     placed = result(16, 9000, 4000)
     explore.report([result(8, 3000, 16_000), replace(placed, placed=Area(9000, 99, 9, 9, 80.0)),
                     result(8, 4000, 17_000)], ["blk.15.q_proj"],
+                   Events("8x8, osu018", 64, 1.0, 1.0, 1.0, 1.0, 64.0, 0.5),
                    Namespace(batch=16, json=str(folder / "explore.json"), plot=None), QUIET)
 
 
@@ -228,7 +231,7 @@ def test_energy(page):
 
 def test_exploration_marks_the_front(page, samples):
     assert row(page, "16×16 \\*")[1:6] == ["9,000", "99", "9", "9", "80"]
-    assert row(page, "8×8 \\*")[5:] == ["100?", "3.20×", "12.5", "4.17"]
+    assert row(page, "8×8 \\*")[5:] == ["100?", "3.20×", "12.5", "4.17", "1.0", "0.0"]
     assert row(page, "8×8 |")[1] == "4,000"
     points = json.loads((samples / "explore.json").read_text())["points"]
     assert [one["area"]["lut"] for one in front(points)] == [3000, 9000]

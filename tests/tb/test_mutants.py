@@ -83,8 +83,8 @@ MUTANTS = [
            "free.eq(1)", "if_bank"),
     Mutant("lose_output_word_in_array", "emitter.py", "free.eq(~full | ~shown | self.out.ready)",
            "free.eq(1)", "array", tests=("random_tokens",)),
-    Mutant("lose_products", "integer_unit.py", "~Mux(en, valid[-1], self.prod.valid) | self.prod_ready_next",
-           "1", "integer_lane"),
+    Mutant("lose_products", "integer_unit.py",
+           "~Mux(en, valid[-1], self.prod.valid) | self.prod_ready_next", "1", "integer_lane"),
     Mutant("overwrite_waiting_sums", "column_bank.py", "ramp.v_ready.eq(psum.ready)",
            "ramp.v_ready.eq(1)", "array", tests=("random_tokens",)),
 ]
