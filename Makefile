@@ -19,7 +19,7 @@ JOBS   ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$(( n > 4 ? 4 : n )))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help demo sim soak fpga pnr test silicon lint tools venv clean distclean
+.PHONY: help demo sim soak fpga pnr results test silicon lint tools venv clean distclean
 
 help:  ## show this list
 	@echo "Spinteger: spike-integer hybrid accelerators for quantised language models"
@@ -43,11 +43,14 @@ fpga: $(FPGA)  ## make a bitstream (BOARD=ulx3s-85f PE=16x16 ARGS="--seeds 4")
 pnr: $(FPGA) tools  ## place and route an 8x8 machine, fail when it grew or became slower
 	@$(PY) -m bench.pnr --pe 8x8 --check $(ARGS)
 
+results: $(FPGA) tools  ## make docs/results.md from what was measured (ARGS=--run measures all: hours)
+	@$(PY) -m bench.results $(ARGS)
+
 test: $(FPGA) tools  ## run all tests (ARGS="tests/gen -k verilog" runs a part)
-	@$(PY) -m pytest -q -n $(JOBS) $(ARGS)
+	@$(PY) -m pytest -q -n $(JOBS) --dist worksteal $(ARGS)
 
 silicon: $(FPGA) tools  ## tests of the FPGA flow, of rival arrays and of energy on gates: half an hour
-	@$(PY) -m pytest -q -n $(JOBS) -m silicon $(ARGS)
+	@$(PY) -m pytest -q -n $(JOBS) --dist worksteal -m silicon $(ARGS)
 
 lint: $(STAMP)  ## check style and types
 	@$(PY) -m ruff check .
