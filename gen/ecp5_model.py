@@ -8,6 +8,7 @@ the five multiplexers of its model, and is the same by definition.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from gen import yosys
@@ -39,7 +40,8 @@ def model(netlist: str, top: str) -> str:
     files = {"netlist.json": _connected(netlist, top), "ecp5_cells.v": CELLS.read_text(),
              "luts.v": _LUTS}
     made, _ = yosys.run(commands, files, ["model.v"])
-    return made["model.v"]
+    # Writes that never happen keep an undefined address, which Verilator refuses.
+    return re.sub(r"\[(\d+)'hx+\]", r"[\1'h0]", made["model.v"])
 
 
 def _connected(netlist: str, top: str) -> str:
