@@ -252,14 +252,22 @@ def test_weight_and_salient_ranges(cfg):
     assert 1 << cfg.exp_bits > cfg.exp_max >= (1 << cfg.exp_bits) >> 1
 
 
+@pytest.mark.parametrize("k, tokens, rows", [(4, 1, 4), (64, 8, 256), (64, 64, 1024)])
+def test_act_queue_holds_a_full_buffer_or_a_few_block_rams(k, tokens, rows):
+    """A power of two, and never fewer rows than a queue is worth having for."""
+    cfg = PRESETS["tiny"].with_(k=k, tokens=tokens, depth=0)
+    assert cfg.act_queue == rows
+    assert cfg.act_queue >= min(1024, tokens * cfg.rows_k)
+
+
 def test_all_derived_names_have_a_test_or_a_range():
     assert set(Config().derived()) == {
         "groups", "rows_k", "patterns", "slot_rows", "bank_depth", "row_bits", "addr_bits",
         "group_bits", "pattern_bits", "slot_bits", "token_bits", "lane_bits", "col_bits",
         "tile_bits", "level_bits", "bucket_depth", "count_bits", "bucket_bits", "exp_bits", "group",
-        "list_worst", "list_bits", "train_worst", "train_bits", "acc_bits", "shift_bits",
-        "wgt_beat_rows", "wgt_row_beats", "act_word_beats", "wgt_max", "sal_max", "s_bits",
-        "prod_bits", "v_bits", "level_max", "out_level_bits"}
+        "list_worst", "list_bits", "train_worst", "train_bits", "act_queue", "acc_bits",
+        "shift_bits", "wgt_beat_rows", "wgt_row_beats", "act_word_beats", "wgt_max", "sal_max",
+        "s_bits", "prod_bits", "v_bits", "level_max", "out_level_bits"}
 
 
 # -- presets and views ------------------------------------------------------------------------
