@@ -115,8 +115,8 @@ class IntegerUnit(wiring.Component):
         m.d.comb += self.en_next.eq(~Mux(en, valid[-1], self.prod.valid) | self.prod_ready_next)
         columns = [[lane.prod[col] for lane in lanes] for col in range(cfg.cols)]
         for stage in range(sum_stages(cfg)):       # two at a time, or Yosys builds them of LUTs
-            summed = valid[stage - sum_stages(cfg)]     # only where a word is
-            columns = [self._add_pairs(m, en & summed, terms, f"sum_{stage}_{col}")
+            here = valid[stage - sum_stages(cfg)]
+            columns = [self._add_pairs(m, en & here, terms, f"sum_{stage}_{col}")
                        for col, terms in enumerate(columns)]
         m.d.comb += [self.prod.payload.prod[col].eq(total)
                      for col, (total,) in enumerate(columns)]
