@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 
 from bench.results_base import STAR, Json, paragraphs, plot, shape, table
+from gen.pareto import pareto
 
 
 def bitstream(report: Json) -> str:
@@ -109,11 +110,7 @@ def best(point: Json) -> Json:
 
 def front(points: Sequence[Json]) -> list[Json]:
     """Points that no other beats in both throughput and LUTs, by LUTs."""
-    def beats(a: Json, b: Json) -> bool:
-        x, y = (a["gops"], -best(a)["lut"]), (b["gops"], -best(b)["lut"])
-        return x != y and x[0] >= y[0] and x[1] >= y[1]
-
-    return sorted((one for one in points if not any(beats(other, one) for other in points)),
+    return sorted(pareto(points, lambda one: one["gops"], lambda one: -best(one)["lut"]),
                   key=lambda one: int(best(one)["lut"]))
 
 

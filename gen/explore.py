@@ -18,6 +18,7 @@ from gen import event_energy, sweep
 from gen.event_energy import Events
 from gen.files import check_target
 from gen.options import OneLineParser, add_config_flags, config_from
+from gen.pareto import pareto
 from gen.place_log import Step
 from gen.sweep import Result
 from gen.tools import ToolError
@@ -139,7 +140,7 @@ def run(found: Sequence[Config], layers: Sequence[str], args: argparse.Namespace
 
 def table(results: Sequence[Result], events: Events | None) -> Table:
     """Points by throughput per LUT; those of the front are marked."""
-    front = sweep.pareto(results, lambda one: one.gops, lambda one: -one.best.lut)
+    front = pareto(results, lambda one: one.gops, lambda one: -one.best.lut)
     shown = Table(box=None, header_style="bold", title_justify="left",
                   title="* no other point has more throughput in fewer LUTs")
     shown.add_column("")

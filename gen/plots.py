@@ -7,7 +7,8 @@ from pathlib import Path
 
 import matplotlib
 
-from gen.sweep import Result, pareto
+from gen.pareto import pareto
+from gen.sweep import Result
 
 matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402  (after the choice of a backend without a screen)

@@ -144,15 +144,3 @@ def answer(folder: str, name: str, settings: Any, sources: Iterable[Any],
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, json.dumps(made))
         return made
-
-
-def pareto(results: Sequence[Result], *goals: Callable[[Result], float]) -> list[Result]:
-    """Results that no other beats: none is at least as good in all goals and better in one.
-
-    Goals are to be large.
-    """
-    def beats(a: Result, b: Result) -> bool:
-        scores = [(goal(a), goal(b)) for goal in goals]
-        return all(x >= y for x, y in scores) and any(x > y for x, y in scores)
-
-    return [one for one in results if not any(beats(other, one) for other in results)]

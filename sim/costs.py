@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from golden.trains import Ints, classify, lengths, place
+from golden.trains import Bools, Ints, classify, lengths, place
 from hdl.balancer import row_cycles
 from sim.refusals import Buffer
 from spinteger.config import Config
@@ -36,6 +36,15 @@ class Tile(NamedTuple):
     fire: int       #: of a staircase, from its last column in to END
 
 
+def encoding(cfg: Config, salient: Bools, apart: int = 1) -> Ints:
+    """What the encoder takes for each token [T], by its salient inputs [T, K].
+
+    Rows of codes come at least `apart` cycles apart.
+    """
+    rows = salient.reshape(len(salient), -1, cfg.groups).sum(axis=2)
+    return np.maximum(max(apart, row_cycles(cfg)), rows).sum(axis=1)
+
+
 def tokens_of(cfg: Config, buf: Buffer, apart: int) -> list[Token]:
     """The tokens of a buffer; rows of codes come at least `apart` cycles apart."""
     if not len(buf.q):
@@ -43,8 +52,7 @@ def tokens_of(cfg: Config, buf: Buffer, apart: int) -> list[Token]:
     levels, salient = classify(buf.q, buf.e, cfg)
     fullest = place(levels, cfg)[1].max(axis=1)
     words, lists = lengths(levels, salient, cfg)
-    rows = salient.reshape(len(salient), -1, cfg.groups).sum(axis=2)
-    encode = np.maximum(max(apart, row_cycles(cfg)), rows).sum(axis=1)
+    encode = encoding(cfg, salient, apart)
     events = (levels > 0).sum(axis=1)
     out = []
     for t, counts in enumerate(fullest.tolist()):

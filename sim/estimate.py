@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from golden.trains import classify
 from hdl.accumulate import drain_latency
 from hdl.balancer import row_cycles
 from hdl.encoder import announce_latency
@@ -29,7 +30,7 @@ from hdl.sizes import SIZES
 from hdl.tile_queue import tiles_inside
 from hdl.tree import tree_depth
 from sim import packets as pk
-from sim.costs import Tile, Token, tiles_of, tokens_of
+from sim.costs import Tile, Token, encoding, tiles_of, tokens_of
 from sim.packets import Packet
 from sim.reference import Reference
 from spinteger import isa
@@ -174,7 +175,8 @@ class Timeline:
     # -- encoder and recorder ----------------------------------------------------------------------
 
     def _encode(self, buf: int, beat: int) -> int:
-        """Tokens of a load whose first beat comes at `beat`; returns when its last one does."""
+        """Tokens of a load whose first beat comes at `beat`; returns when its last one can be
+        taken, which a full queue holds up."""
         cfg, data = self.cfg, self.reference.state.bufs[buf]
         row = cfg.act_word_beats * self.every
         self.tokens[buf], self.ready[buf] = tokens_of(cfg, data, row), []
@@ -184,20 +186,18 @@ class Timeline:
         each = (1 + rows * cfg.act_word_beats) * self.every
         taken: list[float] = []                         # every row that the encoder took
         free = 0
-        for number, (token, queued) in enumerate(zip(
-                self.tokens[buf], tokens_of(cfg, data, 1), strict=True)):
+        queued = encoding(cfg, classify(data.q, data.e, cfg)[1]).tolist()
+        for number, (token, cycles) in enumerate(zip(self.tokens[buf], queued, strict=True)):
             comes = beat + number * each + row + QUEUE_CYCLES
             start = max(comes, free, self.recorded[0])
             # Rows that wait are encoded one after the other, else as they come.
             end = 1 + ENCODE_CYCLES + max(
-                start + 1 + queued.encode,
+                start + 1 + cycles,
                 comes + token.encode + row_cycles(cfg) - max(row, row_cycles(cfg)))
-            taken += [start + row * queued.encode / rows for row in range(rows)]
+            taken += [start + row * cycles / rows for row in range(rows)]
             self._record(buf, token, end)
             free = end
-        last = beat + len(self.tokens[buf]) * each - self.every
-        # A full queue holds the bus up.
-        return max(last, round(taken[-cfg.act_queue - 1]) if len(taken) > cfg.act_queue else 0)
+        return round(taken[-cfg.act_queue - 1]) if len(taken) > cfg.act_queue else beat
 
     def _record(self, buf: int, token: Token, encoded: int) -> None:
         """The token, `encoded` by then, becomes a train."""

@@ -8,6 +8,7 @@ import pytest
 
 from gen import explore, sweep
 from gen.explore import main, parser, points
+from gen.pareto import pareto
 from spinteger.config import Config, preset
 
 
@@ -56,7 +57,7 @@ def fake(gops, lut):
 
 def test_the_front_holds_what_nothing_beats():
     some = [fake(1, 10), fake(2, 10), fake(2, 20), fake(3, 20), fake(3, 20), fake(0.5, 5)]
-    front = sweep.pareto(some, lambda one: one.gops, lambda one: -one.best.lut)
+    front = pareto(some, lambda one: one.gops, lambda one: -one.best.lut)
     assert front == [some[1], some[3], some[4], some[5]]
 
 
