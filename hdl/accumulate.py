@@ -65,7 +65,7 @@ class Accumulate(wiring.Component):
         m = Module()
         cfg, stages = self.cfg, Stages(m)
         latency = drain_latency(cfg)
-        total, place, ends = self._drain(m, stages)
+        total, place, ends = self._drain(m, stages)     # two stages
         run = self.psum.payload.fire.run
         runs = stages.trail("run", run, latency)        # of the column in each stage
         valids = stages.trail("valid", self.column, latency, reset=True)
@@ -76,15 +76,16 @@ class Accumulate(wiring.Component):
             stage += 1 + SCALE_LATENCY
         if cfg.acc_depth:
             wait = latency - 1 - stage
-            total = stages.later("early", total, wait)
+            total = stages.later("early", total, wait, on=valids[stage:])
             total, over = self._add_kept(m, stages, total, over, valids, runs, ends)
 
         theta = self._memory(m, "thresholds", cfg.theta_bits, ~self.thr.payload.is_scale,
-                             stages.later("theta_place", place, latency - _READ))
+                             stages.later("theta_place", place, latency - _READ, on=valids),
+                             valids[latency - _READ])
         out = self.sum
         m.d.comb += [self.thr.ready.eq(1), self.sum_valid.eq(valids[-1]), out.run.eq(runs[-1]),
                      out.v.eq(total), out.lowest.eq(total[-1] & ~total[:-1].any()),
-                     out.theta.eq(stages.later("theta", theta))]
+                     out.theta.eq(stages.later("theta", theta, on=valids[latency - 1:]))]
         m.d.comb += self.stored.eq(stages.later(
             "stored", ends & ~setting(self.settings, run, "acc_last"), latency + 2, reset=True))
         if cfg.scale_bits or cfg.acc_depth:
@@ -126,7 +127,8 @@ class Accumulate(wiring.Component):
             with m.Elif(hold != 0):
                 m.d.sync += hold.eq(hold - 1)
         # A multiplexer of registers' own resets and OR: half the LUTs.
-        picked = [stages.gated(f"picked_{n}", psum.v[n], ~others[n]) for n in range(cfg.cols)]
+        picked = [stages.gated(f"picked_{n}", psum.v[n], ~others[n], moves=self.column)
+                  for n in range(cfg.cols)]
         chosen = picked[0]
         for other in picked[1:]:
             chosen = chosen | other
@@ -138,7 +140,7 @@ class Accumulate(wiring.Component):
         cfg = self.cfg
         m.submodules.scale = scale = Scale(cfg)
         word = stages.later("scale_word", self._memory(
-            m, "scales", scale_layout(cfg), self.thr.payload.is_scale, place))
+            m, "scales", scale_layout(cfg), self.thr.payload.is_scale, place, self.column))
         word = data.View(scale_layout(cfg), word)
         scaled = setting(self.settings, runs[2], "scale")
         token = stages.later("token_shift", self.psum.payload.fire.shift, 3)
@@ -158,33 +160,36 @@ class Accumulate(wiring.Component):
         read, write = memory.read_port(), memory.write_port()
         reads = len(valids) - 1 - KEEP_DISTANCE + 1     # the stage that reads
         position = Signal(range(cfg.acc_depth))
-        m.d.comb += read.addr.eq(position)
+        m.d.comb += [read.addr.eq(position), read.en.eq(valids[reads])]
         with m.If(valids[reads]):
             m.d.sync += position.eq(position + 1)
         with m.If(stages.later("ends", ends, reads, reset=True)):
             m.d.sync += position.eq(0)
-        kept = stages.later("kept_word", read.data)
+        adds = valids[reads + _READ:]
+        kept = stages.later("kept_word", read.data, on=valids[reads + 1:])
         first = setting(self.settings, runs[reads + _READ], "acc_first")
         total = Signal(signed(cfg.acc_bits + 1))
-        m.d.comb += total.eq(value + stages.gated("addend", kept, ~first))
-        total = stages.later("sum", total)
+        m.d.comb += total.eq(value + stages.gated("addend", kept, ~first, moves=adds[0]))
+        total = stages.later("sum", total, on=adds[1:])
 
         keep = ~setting(self.settings, runs[-1], "acc_last")
         m.d.comb += [
-            write.addr.eq(stages.later("position", position, KEEP_DISTANCE - 1)),
+            write.addr.eq(stages.later("position", position, KEEP_DISTANCE - 1,
+                                       on=valids[reads:])),
             write.data.eq(total[:-1]), write.en.eq(valids[-1] & keep),
         ]
         if cfg.scale_bits:
             over = stages.later("over", over)
         return total[:-1], over | stages.later("over_sum", total[-1] ^ total[-2])
 
-    def _memory(self, m, name, shape, is_mine, place):
-        """A memory with a word per column, tile and slot; what it holds at `place`, later."""
+    def _memory(self, m, name, shape, is_mine, place, en):
+        """A memory with a word per column, tile and slot; what it holds at `place`, later, if
+        `en`."""
         cfg = self.cfg
         depth = cfg.slots * cfg.tiles << cfg.col_bits
         m.submodules[name] = memory = Memory(shape=shape, depth=depth, init=[])
         read, write = memory.read_port(), memory.write_port()
         thr = self.thr.payload
-        m.d.comb += [read.addr.eq(place), write.addr.eq(Cat(thr.column, thr.index)),
+        m.d.comb += [read.addr.eq(place), read.en.eq(en), write.addr.eq(Cat(thr.column, thr.index)),
                      write.en.eq(self.thr.valid & is_mine), Value.cast(write.data).eq(thr.value)]
         return Value.cast(read.data)

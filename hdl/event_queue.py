@@ -71,14 +71,16 @@ class EventQueue(wiring.Component):
         count, pop = counts.read_port(domain="comb"), events.read_port()
         popped = Signal(cfg.level_bits + 1)       # bucket being popped
         left = Signal(cfg.count_bits)             # its events, the one being read included
+        some = Signal()
         m.d.comb += [
+            some.eq(~self.last | left[0]),
             count.addr.eq(load_bucket), self.last.eq(~left[1:].any()),
-            pop.addr.eq(Cat(left[:cfg.bucket_bits], popped)), pop.en.eq(1),
+            pop.addr.eq(Cat(left[:cfg.bucket_bits], popped)), pop.en.eq(some),
             self.row.eq(pop.data[:cfg.row_bits]),
         ]
         if cfg.signed:
             m.d.comb += self.neg.eq(pop.data[-1])
-        m.d.sync += [self.valid.eq(~self.last | left[0]), left.eq(left - 1)]
+        m.d.sync += [self.valid.eq(some), left.eq(left - 1)]
         with m.If(self.load):
             m.d.sync += [popped.eq(load_bucket), left.eq(count.data)]
         with m.Elif(self.last):

@@ -36,8 +36,10 @@ class SarFire(wiring.Component):
         self.cfg = cfg
         super().__init__({
             "sum": In(sum_layout(cfg)),         #: V and threshold
+            "valid": In(1),                     #: ... are there
             "settings": In(data.ArrayLayout(settings_layout(cfg), 2)),    #: of runs 0 and 1
             "fired": Out(level_layout(cfg)),    #: its level
+            "fired_valid": Out(1),              #: ... is there
         })
 
     def elaborate(self, platform):
@@ -45,19 +47,21 @@ class SarFire(wiring.Component):
         cfg, stages = self.cfg, Stages(m)
         bits, low = cfg.out_level_bits, cfg.frac_bits + 1
         latency = sar_latency(cfg)
+        on = stages.trail("valid", self.valid, latency, reset=True)     # of each stage
+        m.d.comb += self.fired_valid.eq(on[-1])
         neg = stages.trail("neg", self.sum.v[-1], latency)
         run = stages.trail("run", self.sum.run, latency)
 
         # d of level 0: theta's low bits, and |V| + the rest of it.
-        theta = stages.later("theta_in", self.sum.theta)
-        v = stages.gated("v_in", self.sum.v, ~self.sum.lowest)
+        theta = stages.later("theta_in", self.sum.theta, on=on)
+        v = stages.gated("v_in", self.sum.v, ~self.sum.lowest, moves=on[0])
         high = theta[low:]
         m.submodules.start = start = AddSub(
             unsigned(max(1, len(high))), signed(cfg.acc_bits),
             max(cfg.acc_bits + 1, len(high) + 2))
         m.d.comb += [start.a.eq(high), start.b.eq(v), start.sub.eq(v[-1])]
-        d = Cat(theta[:low], stages.later("d_start", start.y))
-        theta = stages.later("theta_start", theta)
+        d = Cat(theta[:low], stages.later("d_start", start.y, on=on[1:]))
+        theta = stages.later("theta_start", theta, on=on[1:])
         d = Cat(theta[:low], d[low:])           # the same bits: one register
 
         # The first trial: 2^(bits-1). A one above theta makes the top bit of each difference, the
@@ -67,9 +71,9 @@ class SarFire(wiring.Component):
         inside = d[bits + 1:] < theta
         trial = Signal(width)
         m.d.comb += trial.eq(d[bits:] - Cat(theta, 1))
-        trial = stages.gated("trial", trial, inside, otherwise=1 << width - 1)
-        rest = stages.gated("rest", d[low:bits], inside) if bits > low else None
-        theta = stages.gated("theta", theta, inside)
+        trial = stages.gated("trial", trial, inside, otherwise=1 << width - 1, moves=on[2])
+        rest = stages.gated("rest", d[low:bits], inside, moves=on[2]) if bits > low else None
+        theta = stages.gated("theta", theta, inside, moves=on[2])
 
         level = []
         for stage in range(1, bits):
@@ -81,11 +85,12 @@ class SarFire(wiring.Component):
             m.d.comb += [move.a.eq(Cat(shifted_in, trial)), move.b.eq(Cat(theta, 1)),
                          move.sub.eq(trial[-1])]
             level = [trial[-1], *level]
-            trial = stages.later(f"trial_{stage}", move.y)
+            here = on[stage + 2:]
+            trial = stages.later(f"trial_{stage}", move.y, on=here)
             if bits > low:
-                rest = stages.later(f"rest_{stage}", rest)
-            theta = stages.later(f"theta_{stage}", theta)
-            level = list(stages.later(f"level_{stage}", Cat(level)))
+                rest = stages.later(f"rest_{stage}", rest, on=here)
+            theta = stages.later(f"theta_{stage}", theta, on=here)
+            level = list(stages.later(f"level_{stage}", Cat(level), on=here))
         level = stages.later("level", Cat(trial[-1], *level))
 
         # Above L, and no salient outputs: L. Up to the silence level, or negative if unsigned: 0.

@@ -107,11 +107,11 @@ class IfBank(wiring.Component):
         here = accumulate.sum
         raw = setting(self.settings, here.run, "raw")
         sums = accumulate.sum_valid & setting(self.settings, here.run, "acc_last")
-        valid = stages.later("fired_valid", sums & ~raw, latency, reset=True)
+        valid = stages.later("fired_valid", fire.fired_valid, recode_latency(cfg), reset=True)
         salient = stages.later("salient", fire.fired.salient, recode_latency(cfg))
         spike = Mux(fire.fired.salient, 0, fire.fired.level[:cfg.level_bits])
         m.d.comb += [
-            fire.settings.eq(self.settings), fire.sum.eq(here),
+            fire.settings.eq(self.settings), fire.sum.eq(here), fire.valid.eq(sums & ~raw),
             recode.level.eq(fire.fired.level), recode.neg.eq(fire.fired.neg),
             fired.code.q.eq(recode.q),
             fired.level.eq(stages.later("level", spike, recode_latency(cfg))),

@@ -61,7 +61,7 @@ class SpikeLane(wiring.Component):
                 addr.eq(self.base + self.row), valid.eq(Cat(self.valid, valid)),
                 neg.eq(Cat(self.neg & self.valid, neg)),    # an idle lane is a plain zero
             ]
-        self._gate(m, spike_port.data, en, valid[2], self.wgt)
+        self._gate(m, spike_port.data, en, valid[1:], self.wgt)
 
         read_port, write_port = bank.read_port(), bank.write_port()
         read_valid = Signal(2)
@@ -73,15 +73,19 @@ class SpikeLane(wiring.Component):
         ]
         with m.If(self.read_en):
             m.d.sync += read_valid.eq(Cat(self.read, read_valid))
-        self._gate(m, read_port.data, self.read_en, read_valid[1], self.read_row)
+        self._gate(m, read_port.data, self.read_en, read_valid, self.read_row)
         return m
 
     def _gate(self, m, data, en, valid, out):
-        """The port's output register, part of the memory on an FPGA, and behind it the gate."""
+        """The port's output register, part of the memory on an FPGA, and behind it the gate.
+        `valid`: of what the port and that register hold. Without, the register keeps what it has.
+        """
         fetched = Signal.like(data, reset_less=True)
         gated = Signal.like(data, reset_less=True)
+        with m.If(en & valid[0]):
+            m.d.sync += fetched.eq(data)
         with m.If(en):
-            m.d.sync += [fetched.eq(data), gated.eq(fetched)]
-        with m.If(en & ~valid):          # outermost: the registers' own reset, no logic
+            m.d.sync += gated.eq(fetched)
+        with m.If(en & ~valid[1]):       # outermost: the registers' own reset, no logic
             m.d.sync += gated.eq(0)
         m.d.comb += out.eq(gated)

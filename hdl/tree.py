@@ -9,9 +9,19 @@ from hdl.addsub_row import AddSubRow
 from spinteger.config import Config
 
 
-def tree_depth(cfg: Config) -> int:
-    """Pipeline stages of the tree: ceil(log2 R)."""
+def tree_levels(cfg: Config) -> int:
+    """Adders one behind the other: ceil(log2 R)."""
     return ceil_log2(cfg.rows)
+
+
+def tree_depth(cfg: Config) -> int:
+    """Pipeline stages of the tree: `tree_step` levels each."""
+    return -(-tree_levels(cfg) // cfg.tree_step)
+
+
+def _ends_stage(cfg: Config, level: int) -> bool:
+    """The sums of this level are registered."""
+    return (level + 1) % cfg.tree_step == 0 or level == tree_levels(cfg) - 1
 
 
 def node_count(cfg: Config) -> int:
@@ -27,8 +37,8 @@ class AdderTree(wiring.Component):
     column spends nothing on negating codes: a subtracting carry chain is as small as an
     adding one. Only the root's sign is left to apply, in the column's adder of S.
 
-    Latency `tree_depth(cfg)` cycles, one sum per enabled cycle. Nodes of stage i are
-    wgt_bits + i bits wide: [-2^(b-1), 2^(b-1)-1] +- itself always fits one bit more.
+    Latency `tree_depth(cfg)` cycles, one sum per enabled cycle: every `tree_step` levels there is
+    a register. Nodes of level i are wgt_bits + i bits wide: [-2^(b-1), 2^(b-1)-1] +- itself always fits one bit more.
     """
 
     def __init__(self, cfg: Config):
@@ -36,21 +46,21 @@ class AdderTree(wiring.Component):
         members = {
             "en": In(1),                                                    #: pipeline enable
             "wgt": In(data.ArrayLayout(signed(cfg.wgt_bits), cfg.rows)),    #: codes, 0 if idle
-            "sum": Out(signed(cfg.wgt_bits + tree_depth(cfg))),             #: sum, root sign off
+            "sum": Out(signed(cfg.wgt_bits + tree_levels(cfg))),            #: sum, root sign off
         }
         if cfg.signed and node_count(cfg):
-            members["sub"] = In(node_count(cfg))    #: subtract, per node, in stage order
+            members["sub"] = In(node_count(cfg))    #: subtract, per node, in order of levels
         super().__init__(members)
 
     def elaborate(self, platform):
         m = Module()
         values = [self.wgt[lane] for lane in range(self.cfg.rows)]
         node = 0
-        for stage in range(tree_depth(self.cfg)):
-            width = self.cfg.wgt_bits + stage
+        for level in range(tree_levels(self.cfg)):
+            width = self.cfg.wgt_bits + level
             lefts, rights = values[:len(values) - 1:2], values[1::2]
             if self.cfg.signed:
-                m.submodules[f"add_{stage}"] = add = AddSubRow(width, len(rights))
+                m.submodules[f"add_{level}"] = add = AddSubRow(width, len(rights))
                 m.d.comb += add.sub.eq(self.sub[node:node + len(rights)])
                 for number, (left, right) in enumerate(zip(lefts, rights, strict=True)):
                     m.d.comb += [add.a[number].eq(left), add.b[number].eq(right)]
@@ -58,14 +68,16 @@ class AdderTree(wiring.Component):
             else:
                 added = [left + right for left, right in zip(lefts, rights, strict=True)]
             node += len(rights)
-            if len(values) % 2:    # the odd one out waits for its stage
+            if len(values) % 2:    # the odd one out waits for its level
                 added.append(values[-1])
-            values = []
-            for number, value in enumerate(added):
-                total = Signal(signed(width + 1), name=f"sum_{stage}_{number}", reset_less=True)
-                with m.If(self.en):
-                    m.d.sync += total.eq(value)
-                values.append(total)
+            values = added
+            if _ends_stage(self.cfg, level):
+                values = []
+                for number, value in enumerate(added):
+                    total = Signal(signed(width + 1), name=f"sum_{level}_{number}", reset_less=True)
+                    with m.If(self.en):
+                        m.d.sync += total.eq(value)
+                    values.append(total)
         m.d.comb += self.sum.eq(values[0])
         return m
 
@@ -85,19 +97,21 @@ class SignTree(wiring.Component):
             "root": Out(1),           #: sign of the sum at the tree's root next
         }
         if node_count(cfg):
-            members["sub"] = Out(node_count(cfg))    #: subtract, per node, in stage order
+            members["sub"] = Out(node_count(cfg))    #: subtract, per node, in order of levels
         super().__init__(members)
 
     def elaborate(self, platform):
         m = Module()
         signs = list(self.neg)
         subs = []
-        for stage in range(tree_depth(self.cfg)):
+        for level in range(tree_levels(self.cfg)):
             subs += [a ^ b for a, b in zip(signs[::2], signs[1::2], strict=False)]
-            kept = Signal((len(signs) + 1) // 2, name=f"signs_{stage + 1}", reset_less=True)
-            with m.If(self.en):
-                m.d.sync += kept.eq(Cat(signs[::2]))
-            signs = list(kept)
+            signs = signs[::2]
+            if _ends_stage(self.cfg, level):
+                kept = Signal(len(signs), name=f"signs_{level + 1}", reset_less=True)
+                with m.If(self.en):
+                    m.d.sync += kept.eq(Cat(signs))
+                signs = list(kept)
         if subs:
             m.d.comb += self.sub.eq(Cat(subs))
         m.d.comb += self.root.eq(signs[0])

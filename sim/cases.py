@@ -31,7 +31,7 @@ CONFIGS: dict[str, Config] = {
     "staircase": TINY.with_(fire="staircase", exp_max=1),
     "tall": Config(rows=16, cols=2, homes=4, int_lanes=4, k=48, depth=32, tiles=5, tokens=6,
                    exp_max=3, frac_bits=8, theta_bits=20, train_depth=64, list_depth=24,
-                   acc_depth=24, slots=2),
+                   acc_depth=24, slots=2, tree_step=3),
     "narrow": TINY.with_(bus_bits=32, slots=3, depth=0, k=24, acc_depth=30, cols=3),
     "wide": TINY.with_(bus_bits=256, k=32, depth=48, slots=3),
     "plain": TINY.with_(acc_depth=0, scale_bits=0),

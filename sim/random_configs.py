@@ -44,4 +44,4 @@ def _draw(rng: np.random.Generator) -> Config:
     room = one(1, 1.5, 3)
     return cfg.with_(train_depth=int(cfg.train_worst * room) + int(rng.integers(3)),
                      list_depth=int(cfg.list_worst * room) + int(rng.integers(3)),
-                     acc_depth=one(0, 1, 2, 4, 12) * cfg.cols)
+                     acc_depth=one(0, 1, 2, 4, 12) * cfg.cols, tree_step=one(1, 1, 2, 3, 4))

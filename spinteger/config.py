@@ -46,6 +46,9 @@ class Config:
                          "one queue bucket per level, and a ramp of up to L adds per tile")
     signed: bool = _param(True, "spikes carry a sign (off for ReLU and softmax inputs only)",
                           "add/subtract instead of add in every adder tree node")
+    tree_step: int = _param(1, "levels of the adder trees between two registers: 1 for an FPGA, "
+                               "all (ceil(log2 R)) where the clock is slow and registers are dear",
+                            "fewer registers and cycles of latency, a longer path")
     homes: int = _param(4, "lanes that hold a copy of each weight row; every event goes to the one "
                            "with the fewest events of its level, so lanes hardly wait for each "
                            "other (1: no choice)",
@@ -325,7 +328,8 @@ class Config:
                                 ("slots", 1, 16), ("tiles", 1, 2048), ("tokens", 1, 2048),
                                 ("train_depth", 1, 65536), ("list_depth", 1, 65536),
                                 ("acc_depth", 0, 65536), ("scale_bits", 0, 12),
-                                ("frac_bits", 0, 24), ("theta_bits", 4, 48)):
+                                ("frac_bits", 0, 24), ("theta_bits", 4, 48),
+                                ("tree_step", 1, 8)):
             value = getattr(self, name)
             need(low <= value <= high, flag_of(name), value, f"must be {low}..{high}")
         need(self.window in (1, 3, 7, 15), "--window", self.window,

@@ -18,6 +18,7 @@ CONFIGS = {
     "1_lane": SMALL.with_(rows=1, homes=1, int_lanes=1, k=9),
     "3_lanes": SMALL.with_(rows=3, homes=1, int_lanes=3),
     "8_lanes": SMALL.with_(rows=8, k=40),
+    "tree_of_one_stage": SMALL.with_(rows=8, k=40, tree_step=3),
     "unsigned": SMALL.with_(signed=False, window=15),
     "plain_int8": SMALL.with_(exp_max=0, sal_bits=4),
 }

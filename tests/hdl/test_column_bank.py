@@ -16,7 +16,8 @@ BASE = Config(rows=4, cols=3, homes=2, int_lanes=2, k=12, depth=32, tiles=4, exp
               frac_bits=4, theta_bits=12)
 CONFIGS = {"4x3": BASE, "unsigned": BASE.with_(window=15, signed=False),
            "1x2": BASE.with_(rows=1, cols=2, homes=1, int_lanes=1),
-           "5x1": BASE.with_(rows=5, cols=1, homes=1, int_lanes=5)}
+           "5x1": BASE.with_(rows=5, cols=1, homes=1, int_lanes=5),
+           "two_tree_stages": BASE.with_(rows=5, homes=1, int_lanes=5, tree_step=2)}
 
 
 def leaves(cfg: Config, q: list[int], w: list[list[int]]) -> list[dict]:

@@ -1,6 +1,7 @@
 """Firing by successive approximation: every V at small widths, ties and extremes at full width."""
 
 import itertools
+import random
 
 import pytest
 import torch
@@ -52,22 +53,32 @@ def batches(cfg: Config, tiles: list[TileIn]) -> list[tuple[list[dict], list[tup
 
 
 def check(cfg: Config, tiles: list[TileIn]) -> None:
-    """All levels in order, `sar_latency` after their sums, one per cycle; past M as they may be."""
+    """All levels in order, `sar_latency` after their sums, one per cycle; past M as they may be.
+
+    Now and then no sum is valid; what stands there instead must not matter.
+    """
     dut = SarFire(cfg)
     names = [name for name, _ in settings_layout(cfg)]
     port_in, port_out = Value.cast(dut.sum), Value.cast(dut.fired)
     layout, latency = level_layout(cfg), sar_latency(cfg)
+    rng = random.Random(1)
 
     async def bench(ctx):
         for settings, pairs in batches(cfg, tiles):
             ctx.set(dut.settings, [{name: one.get(name, 0) for name in names}
                                    for one in settings])
-            for cycle in range(len(pairs) + latency):
-                if cycle < len(pairs):
-                    ctx.set(port_in, pairs[cycle][0])
-                if cycle >= latency:
+            given = []
+            for pair in pairs:
+                given += [None] * (rng.random() < 0.1) + [pair]
+            for cycle in range(len(given) + latency):
+                pair = given[cycle] if cycle < len(given) else None
+                ctx.set(dut.valid, pair is not None)
+                ctx.set(port_in, pair[0] if pair else rng.getrandbits(len(port_in)))
+                pair = given[cycle - latency] if cycle >= latency else None
+                assert ctx.get(dut.fired_valid) == (pair is not None)
+                if pair is not None:
                     got = layout.from_bits(ctx.get(port_out))
-                    want = layout.from_bits(pairs[cycle - latency][1])
+                    want = layout.from_bits(pair[1])
                     level = got.level if want.level < cfg.level_max else min(
                         got.level, cfg.level_max)
                     assert (level, got.neg, got.salient) == (
@@ -142,6 +153,7 @@ def test_the_sum_without_a_magnitude_counts_as_0() -> None:
     dut, levels = SarFire(cfg), []
 
     async def bench(ctx):
+        ctx.set(dut.valid, 1)
         for theta in (0, 1, 1 << cfg.theta_bits - 1):      # theta = 0 always fires, at M or past it
             ctx.set(dut.sum, {"v": -1 << cfg.acc_bits - 1, "theta": theta, "run": 0, "lowest": 1})
             for _ in range(sar_latency(cfg)):

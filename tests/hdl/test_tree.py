@@ -7,14 +7,14 @@ from collections.abc import Iterable
 import pytest
 from amaranth.hdl import Module, Signal
 
-from hdl.tree import AdderTree, SignTree, node_count, tree_depth
+from hdl.tree import AdderTree, SignTree, node_count, tree_depth, tree_levels
 from spinteger.config import Config
 from tests.hdl.streams import Bench, simulate
 
 
-def config(rows: int, wgt_bits: int = 4, signed: bool = True) -> Config:
+def config(rows: int, wgt_bits: int = 4, signed: bool = True, tree_step: int = 1) -> Config:
     return Config(rows=rows, cols=1, homes=1, int_lanes=1, k=64, depth=128, tiles=1,
-                  wgt_bits=wgt_bits, signed=signed)
+                  wgt_bits=wgt_bits, signed=signed, tree_step=tree_step)
 
 
 def check(cfg: Config, vectors: Iterable[tuple[list[int], int]], stall: float = 0.0) -> None:
@@ -23,7 +23,7 @@ def check(cfg: Config, vectors: Iterable[tuple[list[int], int]], stall: float = 
     m = Module()
     m.submodules.tree = tree = AdderTree(cfg)
     m.submodules.signs = signs = SignTree(cfg)
-    assert len(tree.sum) == cfg.wgt_bits + tree_depth(cfg)
+    assert len(tree.sum) == cfg.wgt_bits + tree_levels(cfg)
     subtracts = cfg.signed and node_count(cfg) > 0
     assert ("sub" in tree.signature.members) == subtracts
     root_neg = Signal()               # what the column registers: signs come a cycle ahead
@@ -75,9 +75,11 @@ def test_every_vector(rows: int, wgt_bits: int) -> None:
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.4], ids=["free", "stalled"])
-@pytest.mark.parametrize("rows", [1, 2, 3, 5, 6, 7, 13, 16])
-def test_random_and_extreme_vectors(rows: int, stall: float) -> None:
-    cfg, rng = config(rows), random.Random(rows)
+@pytest.mark.parametrize("rows, tree_step", [
+    (1, 1), (2, 1), (3, 1), (5, 1), (6, 1), (7, 1), (13, 1), (16, 1),
+    (1, 4), (3, 2), (5, 2), (13, 3), (16, 2), (16, 4), (16, 8)])
+def test_random_and_extreme_vectors(rows: int, tree_step: int, stall: float) -> None:
+    cfg, rng = config(rows, tree_step=tree_step), random.Random(rows)
     every = (1 << rows) - 1
     vectors = [([code] * rows, negs) for code in (-8, 7, 0) for negs in (0, every, every // 3)]
     vectors += [([rng.choice([-8, -7, -1, 0, 0, 1, 7]) for _ in range(rows)],
@@ -98,3 +100,9 @@ def test_unsigned_has_no_subtraction(rows: int) -> None:
 def test_depth_and_nodes(rows: int, depth: int) -> None:
     cfg = config(rows)
     assert (tree_depth(cfg), node_count(cfg)) == (depth, rows - 1)
+
+
+@pytest.mark.parametrize("rows, step, depth", [(1, 2, 0), (2, 2, 1), (8, 2, 2), (16, 2, 2),
+                                               (16, 3, 2), (16, 4, 1), (17, 4, 2)])
+def test_a_stage_has_several_levels(rows: int, step: int, depth: int) -> None:
+    assert tree_depth(config(rows, tree_step=step)) == depth
