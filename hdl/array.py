@@ -185,7 +185,7 @@ class HybridArray(wiring.Component):
             encoder.open.eq(self.open), trains.open.eq(self.open),
             trains.word.eq(recorder.word), trains.word_valid.eq(recorder.word_valid),
             trains.token.eq(recorder.token), self.bad.eq(trains.bad), self.full.eq(trains.full),
-            self.encoding.eq(queue.holds | encoder.encoding | Mux(
+            self.encoding.eq(queue.holds | encoder.encoding | trains.recording | Mux(
                 recorder.word_valid, Cat(~recorder.token.buf, recorder.token.buf), 0)),
         ]
         return encoder

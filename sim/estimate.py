@@ -203,8 +203,8 @@ class Timeline:
         """The token, `encoded` by then, becomes a train."""
         end = max(encoded, self.recorded[1]) + 1 + token.words + token.levels
         self.recorded = [self.recorded[1], end + 1]
-        self.ready[buf].append(end + 2)
-        self.encoded[buf] = end + 2
+        self.ready[buf].append(end + 3)
+        self.encoded[buf] = end + 3
 
     # -- runs --------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 whole way from codes to stored trains and lists, word for word against golden.trains."""
 
 import random
+from collections.abc import Callable
 
 import pytest
 
@@ -38,7 +39,11 @@ class Memory:
         self.words: list[list] = [[], []]           # of the tokens that are ready
         self.table: list[list[dict]] = [[], []]     # their entries
         self.bad, self.full = [0, 0], [0, 0]
+        self.is_bad, self.used = [0, 0], [0, 0]     # as known at once; places taken
+        self.recording = 0
         self.part: list = []                        # words of the token being recorded
+        self.told: list[Callable[[], None]] = []    # what becomes visible after the next edge
+        self.kept = False                           # the last word completed a token that is kept
         self.want_word = None                       # at the read port
         self.want_entry: list = [None, None]        # at the table's
 
@@ -68,32 +73,51 @@ class Memory:
                 else:
                     assert (got.list_start, list(got.count)) == (
                         entry["list_start"], entry["count"])
+        assert ctx.get(dut.recording) == self.recording
+        assert ctx.get(dut.recorded) == self.kept
         self._read(ctx)
-
-        kept = False
-        buf = token["buf"] if token else 0
+        self.kept, self.recording = False, 0
+        becomes, buf = None, 0
         if word is not None:
+            buf = token["buf"]
+            self.recording = 1 << buf
             self.part.append(ctx.get(dut.word))
             if end:
-                fits = len(self.words[buf]) + len(self.part) <= cfg.train_depth
-                kept = not (self.bad[buf] or token["fail"] or token["full"]) and fits
-        assert ctx.get(dut.recorded) == kept
+                becomes = self._ends(buf, token)
         await ctx.tick()
-        if end:
-            if kept:
-                self.table[buf].append({
-                    "start": len(self.words[buf]), "left": len(self.part) - 1,
-                    "list_start": token["list_start"], "shift": token["shift"],
-                    "count": token["count"]})
-                self.words[buf] += self.part
-            elif not self.bad[buf]:
-                self.bad[buf], self.full[buf] = 1, not token["fail"]
-            self.part = []
+        for tell in self.told:
+            tell()
+        self.told = [becomes] if becomes else []
         for number in range(2):
             if opened >> number & 1:
                 self.words[number], self.table[number] = [], []
                 self.bad[number] = self.full[number] = 0
+                self.is_bad[number] = self.used[number] = 0
                 self.want_word, self.want_entry = None, [None, None]
+                if buf == number:
+                    self.told = []
+
+    def _ends(self, buf: int, token: dict) -> Callable[[], None]:
+        """A token is complete: what becomes visible a cycle after it."""
+        part, self.part = self.part, []
+        start, self.used[buf] = self.used[buf], self.used[buf] + len(part)
+        fits = self.used[buf] <= self.cfg.train_depth
+        self.kept = not (self.is_bad[buf] or token["fail"] or token["full"]) and fits
+        if self.kept:
+            entry = {"start": start, "left": len(part) - 1, "list_start": token["list_start"],
+                     "shift": token["shift"], "count": token["count"]}
+
+            def ready() -> None:
+                self.table[buf].append(entry)
+                self.words[buf] += part
+            return ready
+        self.used[buf] = start
+        first, self.is_bad[buf] = not self.is_bad[buf], 1
+
+        def spoils() -> None:
+            if first:
+                self.bad[buf], self.full[buf] = 1, not token["fail"]
+        return spoils
 
     def _read(self, ctx) -> None:
         """Ask for a word and entries of what is ready, or for nothing: the answers are kept."""
@@ -143,6 +167,7 @@ def test_random_tokens_into_both_buffers(cfg: Config, stall: float) -> None:
     async def bench(ctx):
         for _ in range(60):
             buf = rng.getrandbits(1)
+            await memory.cycle(ctx)
             if memory.bad[buf] and rng.random() < 0.6 or len(memory.table[buf]) == cfg.tokens:
                 await memory.cycle(ctx, opened=1 << buf)
             most = rng.choice((1, 4, cfg.train_depth // 2, cfg.train_depth))
@@ -168,6 +193,7 @@ def test_exactly_full_and_one_word_more(name: str, more: int) -> None:
             if first:
                 await memory.record(ctx, memory.head(buf), first)
             await memory.record(ctx, memory.head(buf), cfg.train_depth - first + more)
+            await memory.cycle(ctx)
             assert memory.bad[buf] == memory.full[buf] == more
             if more:
                 await memory.record(ctx, memory.head(buf), 1)
@@ -182,11 +208,13 @@ def test_failed_is_not_full() -> None:
 
     async def bench(ctx):
         await memory.record(ctx, memory.head(0) | {"fail": 1}, 3)
-        await memory.cycle(ctx)
+        for _ in range(2):
+            await memory.cycle(ctx)
         assert (memory.bad, memory.full) == ([1, 0], [0, 0])
         await memory.record(ctx, memory.head(0) | {"full": 1}, 3)       # too late to be the reason
         await memory.record(ctx, memory.head(1) | {"full": 1}, 3)
-        await memory.cycle(ctx)
+        for _ in range(2):
+            await memory.cycle(ctx)
         assert (memory.bad, memory.full) == ([1, 1], [0, 1])
 
     simulate(Bench(memory.dut), bench)
@@ -250,7 +278,7 @@ def test_codes_become_golden_trains(name: str, stall: float) -> None:
             words = act_words(cfg, codes, buf, number % 16 if cfg.shift_bits else 0)
             await put(ctx, rig.encoder.act, words, rng if stall else None, stall)
         await ctx.tick().until(~rig.encoder.encoding.any() & ~rig.recorder.busy)
-        await ctx.tick()
+        await ctx.tick().repeat(2)
         for buf, codes in enumerate(loads):
             await read(ctx, buf, codes)
 
