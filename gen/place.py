@@ -32,6 +32,9 @@ RESOURCES = {
 _FILES = {"ecp5": ("--lpf", "pins.lpf", "--lpf-allow-unconstrained", "--textcfg", "out.config"),
           "ice40": ("--pcf", "pins.pcf", "--pcf-allow-unconstrained", "--asc", "out.asc")}
 _CARRY = {"FCI", "FCO", "CIN", "COUT"}
+#: nextpnr's ways to place and to route. A large machine wants `static` and `router2`: `heap` leaves
+#: it a third more wire, and `router1` tears up as many arcs as it routes.
+PLACERS, ROUTERS = ("heap", "static"), ("router1", "router2")
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class Placement:
     part: str                               #: device, speed grade, package
     seed: int
     target: float                           #: clock that was asked for, MHz
+    placer: str                             #: nextpnr's
+    router: str                             #: likewise
     fmax: dict[str, float]                  #: MHz by clock
     path: list[Segment]                     #: critical path of the slowest clock
     used: dict[str, int]                    #: LUT, FF, EBR, DSP ... after placement
@@ -84,13 +89,15 @@ class Placement:
 
 
 def place(netlist: str, part: Part, *, top: str = HARNESS, seed: int = 1, seeds: int = 1,
-          freq: float = 150.0, constraints: str = "", routed: bool = False,
+          freq: float = 150.0, placer: str = "heap", router: str = "router1",
+          constraints: str = "", routed: bool = False,
           table: Mapping[str, str] = blocks.BLOCKS, progress: Progress | None = None,
           jobs: int | None = None) -> Placement:
     """Place and route a flattened netlist (Yosys JSON) on a part; the fastest of `seeds` seeds.
 
     The seeds are `seed`, `seed` + 1, ...; `jobs` of them run at a time (as many as cores).
-    `constraints`: text of the LPF or PCF file; pins that it leaves out are placed anywhere.
+    `placer`, `router`: of `PLACERS` and `ROUTERS`. `constraints`: text of the LPF or PCF file;
+    pins that it leaves out are placed anywhere.
     `routed`: keep the routed design, to make a bitstream of. `table`: see `blocks.Hierarchy`.
     `progress` is called from several threads. Raises `ToolError` when no seed routes, or nextpnr
     is missing; Ctrl-C ends all runs and leaves nothing behind.
@@ -99,8 +106,9 @@ def place(netlist: str, part: Part, *, top: str = HARNESS, seed: int = 1, seeds:
     found: list[Placement] = []
     errors: list[ToolError] = []
     with Runs() as runs, ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool:
-        running = [pool.submit(_place, runs, netlist, part, top, number, freq, constraints,
-                               routed, cells, progress) for number in range(seed, seed + seeds)]
+        running = [pool.submit(_place, runs, netlist, part, top, number, freq, (placer, router),
+                               constraints, routed, cells, progress)
+                   for number in range(seed, seed + seeds)]
         try:
             for future in as_completed(running):
                 try:
@@ -120,12 +128,13 @@ def place(netlist: str, part: Part, *, top: str = HARNESS, seed: int = 1, seeds:
 
 
 def _place(runs: Runs, netlist: str, part: Part, top: str, seed: int, freq: float,
-           constraints: str, routed: bool, cells: blocks.Hierarchy,
+           ways: tuple[str, str], constraints: str, routed: bool, cells: blocks.Hierarchy,
            progress: Progress | None) -> Placement:
     """One seed."""
     pins, pins_file, unconstrained, option, out_file = _FILES[part.family]
     arguments = [*part.flags, "--json", "design.json", "--top", top, "--report", "report.json",
-                 "--freq", str(freq), "--seed", str(seed), "--timing-allow-fail", unconstrained,
+                 "--freq", str(freq), "--seed", str(seed), "--timing-allow-fail",
+                 "--placer", ways[0], "--router", ways[1], unconstrained,
                  pins, pins_file, *([option, out_file] if routed else [])]
     log = Log(seed, progress)
     made = runs.run(part.nextpnr, arguments, {"design.json": netlist, pins_file: constraints},
@@ -137,7 +146,7 @@ def _place(runs: Runs, netlist: str, part: Part, top: str, seed: int, freq: floa
     fmax = {_clock(name): value["achieved"] for name, value in report["fmax"].items()}
     log.done(min(fmax.values(), default=0.0))
     return Placement(
-        part.name, seed, freq, fmax, critical_path(report, cells.of),
+        part.name, seed, freq, *ways, fmax, critical_path(report, cells.of),
         {name: count["used"] for name, count in counted.items()},
         {name: count["available"] for name, count in counted.items()}, {},
         {part.nextpnr: tools.version(part.nextpnr)},

