@@ -23,7 +23,7 @@ from gen.design import Design, excess, largest, shortage, synthesise
 from gen.display import Display
 from gen.files import check_target, write_whole
 from gen.options import OneLineParser, add_config_flags, config_from
-from gen.place import Placement, place
+from gen.place import Placement, place, ways
 from gen.tools import ToolError
 from gen.yosys import YosysError
 from spinteger.config import Config, ConfigError, flag_of
@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawTextHelpFormatter,
         description="Make a bitstream: the machine behind a UART, on a board of amaranth-boards.\n"
                     "A driver then talks to it: Accelerator(cfg, backend=\"serial\", port=...).",
-        epilog="16x16 on a ULX3S-85F takes some minutes; --seeds N tries N placements, as many at "
+        epilog="16x16 on a ULX3S-85F takes half an hour; --seeds N tries N placements, as many at "
                "a\ntime as there are cores, and keeps the fastest. Where a board has options of "
                "its own\n(--list-boards), all others start from these. Exit codes: 0 done, 2 an "
                "option cannot\nbe obeyed or the machine does not fit, 1 anything else.")
@@ -182,7 +182,8 @@ def build(one: Board, cfg: Config, *, mhz: float | None, baud: int | None, seed:
     `TooSlow` when `mhz` was asked for and missed, `ToolError`, `YosysError`.
     """
     part = one.part
-    wanted = mhz or one.start_mhz
+    wanted = mhz or one.start_mhz(cfg)
+    placer, router = ways(part, cfg)
     try:
         clock, _ = clock_for(part.family, one.clock, wanted)
     except ValueError as error:
@@ -191,7 +192,8 @@ def build(one: Board, cfg: Config, *, mhz: float | None, baud: int | None, seed:
         design = prepare(one, cfg, clock, baud, display)
         display.again()
         placement = place(design.netlist, part, top=TOP, seed=seed, seeds=seeds, freq=clock,
-                          constraints=design.constraints, routed=True, progress=display.placing)
+                          constraints=design.constraints, routed=True, progress=display.placing,
+                          placer=placer, router=router)
         if placement.mhz >= clock:
             return design, placement
         if mhz is not None:

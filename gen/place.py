@@ -20,6 +20,7 @@ from gen.harness import HARNESS
 from gen.parts import Part
 from gen.place_log import Log, Progress
 from gen.tools import Runs, ToolError
+from spinteger.config import Config
 
 #: What a report calls the resources that nextpnr counts.
 RESOURCES = {
@@ -35,6 +36,8 @@ _CARRY = {"FCI", "FCO", "CIN", "COUT"}
 #: nextpnr's ways to place and to route. A large machine wants `static` and `router2`: `heap` leaves
 #: it a third more wire, and `router1` tears up as many arcs as it routes.
 PLACERS, ROUTERS = ("heap", "static"), ("router1", "router2")
+#: ... that is one of so many MACs.
+LARGE = 200
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,12 @@ class Placement:
         found = asdict(self)
         del found["routed"]
         return {**found, "mhz": self.mhz, "path_by_block": self.by_block()}
+
+
+def ways(part: Part, cfg: Config) -> tuple[str, str]:
+    """Placer and router for a machine on a part."""
+    large = part.family == "ecp5" and cfg.rows * cfg.cols >= LARGE
+    return PLACERS[large], ROUTERS[large]
 
 
 def place(netlist: str, part: Part, *, top: str = HARNESS, seed: int = 1, seeds: int = 1,

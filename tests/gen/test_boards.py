@@ -17,7 +17,7 @@ pytest.importorskip("amaranth_boards")
 def test_pins_and_clock(name: str) -> None:
     one = board(name)
     part = one.part
-    mhz, how = clock_for(part.family, one.clock, one.start_mhz)
+    mhz, how = clock_for(part.family, one.clock, one.start_mhz(Config(**one.options)))
     verilog, constraints = one.around("spinteger", mhz)
     assert re.search(r"^module top\b", verilog, re.M) and "spinteger  *core" not in verilog
     assert re.search(r"^  spinteger core \(", verilog, re.M)
