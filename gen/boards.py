@@ -16,7 +16,6 @@ from amaranth.build import Attrs
 from gen import yosys
 from gen.board_top import BoardTop
 from gen.parts import Part, part
-from gen.place import LARGE
 from spinteger.config import Config, ConfigError
 
 #: Module that holds pins, clock and the design.
@@ -25,9 +24,9 @@ TOP = "top"
 _PACKAGES = {"BG256": "CABGA256", "MG285": "CSFBGA285", "BG381": "CABGA381", "BG554": "CABGA554",
              "SG48": "sg48"}
 #: A clock, in MHz, that a machine is likely to reach on a part: where the search begins. One of
-#: `place.LARGE` MACs, whose wires are the limit, reaches `_LARGE` of that.
+#: 200 MACs, whose wires are the limit, reaches half of that.
 _CLOCKS = {("ecp5", "6"): 100.0, ("ecp5", "8"): 120.0, ("ice40", ""): 12.0}
-_LARGE = 0.55
+_LARGE, _OF_IT = 200, 0.55
 
 
 @dataclass(frozen=True)
@@ -76,8 +75,8 @@ class Board:
     def start_mhz(self, cfg: Config) -> float:
         """The clock to try first when none is asked for."""
         chip = self.part
-        large = cfg.rows * cfg.cols >= LARGE
-        return _CLOCKS[chip.family, chip.speed] * (_LARGE if large else 1.0)
+        large = cfg.rows * cfg.cols >= _LARGE
+        return _CLOCKS[chip.family, chip.speed] * (_OF_IT if large else 1.0)
 
     def around(self, core: str, mhz: float) -> tuple[str, str]:
         """Verilog of the module `top` around a module `core`, and the pin constraints.

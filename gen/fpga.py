@@ -23,7 +23,7 @@ from gen.design import Design, excess, largest, shortage, synthesise
 from gen.display import Display
 from gen.files import check_target, write_whole
 from gen.options import OneLineParser, add_config_flags, config_from
-from gen.place import Placement, place, ways
+from gen.place import Placement, place
 from gen.tools import ToolError
 from gen.yosys import YosysError
 from spinteger.config import Config, ConfigError, flag_of
@@ -183,7 +183,6 @@ def build(one: Board, cfg: Config, *, mhz: float | None, baud: int | None, seed:
     """
     part = one.part
     wanted = mhz or one.start_mhz(cfg)
-    placer, router = ways(part, cfg)
     try:
         clock, _ = clock_for(part.family, one.clock, wanted)
     except ValueError as error:
@@ -192,8 +191,7 @@ def build(one: Board, cfg: Config, *, mhz: float | None, baud: int | None, seed:
         design = prepare(one, cfg, clock, baud, display)
         display.again()
         placement = place(design.netlist, part, top=TOP, seed=seed, seeds=seeds, freq=clock,
-                          constraints=design.constraints, routed=True, progress=display.placing,
-                          placer=placer, router=router)
+                          constraints=design.constraints, routed=True, progress=display.placing)
         if placement.mhz >= clock:
             return design, placement
         if mhz is not None:

@@ -17,7 +17,7 @@ from gen import tools
 from gen.ecp5 import Synthesis, synthesise
 from gen.files import write_whole
 from gen.parts import Part
-from gen.place import place
+from gen.place import place, ways
 from gen.place_log import Progress
 from sim.builds import built, cache_dir
 
@@ -40,7 +40,8 @@ def synthesis(verilog: str, top: str, *, dsp: bool = True) -> Synthesis:
 def placement(netlist: str, part: Part, *, seed: int = 1, freq: float = 150.0,
               progress: Progress | None = None) -> dict[str, Any]:
     """`Placement.json` of one seed, once. Raises `ToolError` when it does not route."""
-    parts = [netlist, part.name, str(seed), str(freq), tools.version(part.nextpnr)]
+    parts = [netlist, part.name, str(seed), str(freq), *ways(part, netlist),
+             tools.version(part.nextpnr)]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
     path = cache_dir().parent / "placements" / f"{key}.json"
     if not path.exists():

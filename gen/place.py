@@ -20,7 +20,6 @@ from gen.harness import HARNESS
 from gen.parts import Part
 from gen.place_log import Log, Progress
 from gen.tools import Runs, ToolError
-from spinteger.config import Config
 
 #: What a report calls the resources that nextpnr counts.
 RESOURCES = {
@@ -33,11 +32,10 @@ RESOURCES = {
 _FILES = {"ecp5": ("--lpf", "pins.lpf", "--lpf-allow-unconstrained", "--textcfg", "out.config"),
           "ice40": ("--pcf", "pins.pcf", "--pcf-allow-unconstrained", "--asc", "out.asc")}
 _CARRY = {"FCI", "FCO", "CIN", "COUT"}
-#: nextpnr's ways to place and to route. A large machine wants `static` and `router2`: `heap` leaves
-#: it a third more wire, and `router1` tears up as many arcs as it routes.
+#: nextpnr's ways to place and to route, its own choices first.
 PLACERS, ROUTERS = ("heap", "static"), ("router1", "router2")
-#: ... that is one of so many MACs.
-LARGE = 200
+#: Block RAMs from which `ways` takes `router2`.
+LARGE = 100
 
 
 @dataclass(frozen=True)
@@ -91,22 +89,27 @@ class Placement:
         return {**found, "mhz": self.mhz, "path_by_block": self.by_block()}
 
 
-def ways(part: Part, cfg: Config) -> tuple[str, str]:
-    """Placer and router for a machine on a part."""
-    large = part.family == "ecp5" and cfg.rows * cfg.cols >= LARGE
-    return PLACERS[large], ROUTERS[large]
+def ways(part: Part, netlist: str) -> tuple[str, str]:
+    """The placer and the router that do best for a netlist.
+
+    On ECP5 `static` leaves the 16x16 machine a quarter less wire than `heap`, and 8x8 routes six
+    times as fast. With block RAM all over the chip `router1` tears up as many arcs as it routes.
+    """
+    if part.family != "ecp5":
+        return PLACERS[0], ROUTERS[0]
+    return "static", ROUTERS[netlist.count('"DP16KD"') >= LARGE]
 
 
 def place(netlist: str, part: Part, *, top: str = HARNESS, seed: int = 1, seeds: int = 1,
-          freq: float = 150.0, placer: str = "heap", router: str = "router1",
+          freq: float = 150.0, placer: str | None = None, router: str | None = None,
           constraints: str = "", routed: bool = False,
           table: Mapping[str, str] = blocks.BLOCKS, progress: Progress | None = None,
           jobs: int | None = None) -> Placement:
     """Place and route a flattened netlist (Yosys JSON) on a part; the fastest of `seeds` seeds.
 
     The seeds are `seed`, `seed` + 1, ...; `jobs` of them run at a time (as many as cores).
-    `placer`, `router`: of `PLACERS` and `ROUTERS`. `constraints`: text of the LPF or PCF file;
-    pins that it leaves out are placed anywhere.
+    `placer`, `router`: of `PLACERS` and `ROUTERS`; else those that `ways` chooses.
+    `constraints`: text of the LPF or PCF file; pins that it leaves out are placed anywhere.
     `routed`: keep the routed design, to make a bitstream of. `table`: see `blocks.Hierarchy`.
     `progress` is called from several threads. Raises `ToolError` when no seed routes, or nextpnr
     is missing; Ctrl-C ends all runs and leaves nothing behind.
@@ -115,8 +118,10 @@ def place(netlist: str, part: Part, *, top: str = HARNESS, seed: int = 1, seeds:
     found: list[Placement] = []
     errors: list[ToolError] = []
     with Runs() as runs, ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool:
-        running = [pool.submit(_place, runs, netlist, part, top, number, freq, (placer, router),
-                               constraints, routed, cells, progress)
+        chosen = ways(part, netlist)
+        by = placer or chosen[0], router or chosen[1]
+        running = [pool.submit(_place, runs, netlist, part, top, number, freq, by, constraints,
+                               routed, cells, progress)
                    for number in range(seed, seed + seeds)]
         try:
             for future in as_completed(running):
@@ -137,13 +142,13 @@ def place(netlist: str, part: Part, *, top: str = HARNESS, seed: int = 1, seeds:
 
 
 def _place(runs: Runs, netlist: str, part: Part, top: str, seed: int, freq: float,
-           ways: tuple[str, str], constraints: str, routed: bool, cells: blocks.Hierarchy,
+           by: tuple[str, str], constraints: str, routed: bool, cells: blocks.Hierarchy,
            progress: Progress | None) -> Placement:
     """One seed."""
     pins, pins_file, unconstrained, option, out_file = _FILES[part.family]
     arguments = [*part.flags, "--json", "design.json", "--top", top, "--report", "report.json",
                  "--freq", str(freq), "--seed", str(seed), "--timing-allow-fail",
-                 "--placer", ways[0], "--router", ways[1], unconstrained,
+                 "--placer", by[0], "--router", by[1], unconstrained,
                  pins, pins_file, *([option, out_file] if routed else [])]
     log = Log(seed, progress)
     made = runs.run(part.nextpnr, arguments, {"design.json": netlist, pins_file: constraints},
@@ -155,7 +160,7 @@ def _place(runs: Runs, netlist: str, part: Part, top: str, seed: int, freq: floa
     fmax = {_clock(name): value["achieved"] for name, value in report["fmax"].items()}
     log.done(min(fmax.values(), default=0.0))
     return Placement(
-        part.name, seed, freq, *ways, fmax, critical_path(report, cells.of),
+        part.name, seed, freq, *by, fmax, critical_path(report, cells.of),
         {name: count["used"] for name, count in counted.items()},
         {name: count["available"] for name, count in counted.items()}, {},
         {part.nextpnr: tools.version(part.nextpnr)},
