@@ -35,13 +35,34 @@ def model(netlist: str, top: str) -> str:
         "read_json netlist.json", "delete t:$scopeinfo", "delete =A:blackbox =A:whitebox",
         "read_verilog -overwrite +/ecp5/cells_sim.v",
         "read_verilog -overwrite ecp5_cells.v", "read_verilog -icells -overwrite luts.v",
-        f"hierarchy -check -top {top}", "proc", "flatten", "opt_expr", "opt_clean -purge",
+        f"hierarchy -check -top {top}", "proc", "flatten", "opt_expr",
+        "rename -hide w:* c:* m:*", "opt_clean -purge",     # short names, and fewer of them
         "write_verilog -noattr model.v"]
     files = {"netlist.json": _connected(netlist, top), "ecp5_cells.v": CELLS.read_text(),
              "luts.v": _LUTS}
     made, _ = yosys.run(commands, files, ["model.v"])
     # Writes that never happen keep an undefined address, which Verilator refuses.
-    return re.sub(r"\[(\d+)'hx+\]", r"[\1'h0]", made["model.v"])
+    return re.sub(r"\[(\d+)'hx+\]", r"[\1'h0]", _short(made["model.v"]))
+
+
+#: Memories of zeros, as Yosys writes them: a line for every word.
+_ZEROS = re.compile(r"^  initial begin\n((?:    (\S+) \[\d+\] = \d+'h0+;\n"
+                    r"(?:    \2 \[\d+\] = \d+'h0+;\n)+))  end\n", re.M)
+
+
+def _short(verilog: str) -> str:
+    """Memories that start as zeros do so in a loop: two thirds of the text of a large machine, and
+    most of the time that Verilator takes for it."""
+    def loop(found: re.Match[str]) -> str:
+        at = [int(place) for place in re.findall(r" \[(\d+)\] = ", found[1])]
+        zero = found[1].split(" = ", 1)[1].split(";", 1)[0]
+        if sorted(at) != list(range(len(at))):
+            return found[0]
+        return (f"  initial begin : zeros_{found.start()}\n    integer at;\n"
+                f"    for (at = 0; at < {len(at)}; at = at + 1) {found[2]} [at] = {zero};\n"
+                "  end\n")
+
+    return _ZEROS.sub(loop, verilog)
 
 
 def _connected(netlist: str, top: str) -> str:

