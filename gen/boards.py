@@ -26,7 +26,7 @@ _PACKAGES = {"BG256": "CABGA256", "MG285": "CSFBGA285", "BG381": "CABGA381", "BG
 #: A clock, in MHz, that a machine is likely to reach on a part: where the search begins. One of
 #: 200 MACs, whose wires are the limit, reaches half of that.
 _CLOCKS = {("ecp5", "6"): 100.0, ("ecp5", "8"): 120.0, ("ice40", ""): 12.0}
-_LARGE, _OF_IT = 200, 0.55
+_LARGE, _OF_IT = 200, 0.5
 
 
 @dataclass(frozen=True)

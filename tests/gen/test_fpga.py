@@ -129,6 +129,11 @@ def test_with_freq_a_clock_that_is_missed_is_an_error(fake, capsys, tmp_path) ->
     assert "--freq 90: reached 80.0 MHz with seed 1: use --freq 77" in err and not bit.exists()
 
 
+def test_nextpnr_is_told_to_reach_more_than_the_clock() -> None:
+    text = 'LOCATE COMP "clk" SITE "G2";\nFREQUENCY PORT "clk" 25000000.0 HZ;\n'
+    assert fpga.aiming(text) == text.replace("25000000.0", "50000000.0")
+
+
 def test_clocks_and_rates() -> None:
     assert clock_below(board("ulx3s-85f"), 41.0) == pytest.approx(39.0, abs=1)
     assert clock_below(board("icebreaker"), 7.9) == 6.0
