@@ -41,7 +41,7 @@ def test_a_slower_clock_names_the_path_and_what_is_new_in_it() -> None:
 
 def made(seed: int, mhz: float) -> Placement:
     """A placement of that Fmax, through the columns."""
-    return Placement("LFE5U-85F-6CABGA381", seed, 150.0, {"clk": mhz},
+    return Placement("LFE5U-85F-6CABGA381", seed, 150.0, "static", "router1", {"clk": mhz},
                      [Segment("logic", 1000 / mhz, COLUMN, "a", "b")], {"LUT": 9, "FF": 9},
                      {"LUT": 10, "FF": 10}, {seed: mhz}, {"nextpnr-ecp5": "fake"})
 

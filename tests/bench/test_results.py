@@ -94,7 +94,7 @@ def energies(folder: Path, patch: pytest.MonkeyPatch) -> None:
                         str(folder / "energy-16x16-sky130.json")]) == 0
 
 
-PLACED = Placement("LFE5U-85F-6CABGA381", 2, 100.0, {"clk": 104.2},
+PLACED = Placement("LFE5U-85F-6CABGA381", 2, 100.0, "static", "router2", {"clk": 104.2},
                    [Segment("clk-to-q", 0.5, "event queues", "a", "b"),
                     Segment("routing", 1.25, "event queues", "b", "c"),
                     Segment("carry", 2.0, "column data path", "c", "d"),

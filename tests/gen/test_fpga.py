@@ -47,7 +47,7 @@ class Sized(Design):
 
 
 def placed(mhz: float, seed: int = 1) -> Placement:
-    return Placement("LFE5U-85F-6CABGA381", seed, 100.0, {"clk": mhz},
+    return Placement("LFE5U-85F-6CABGA381", seed, 100.0, "static", "router2", {"clk": mhz},
                      [Segment("clk-to-q", .5, GLUE, "core.a_TRELLIS_FF_Q", "core.a_TRELLIS_FF_Q"),
                       Segment("routing", 1.0, GLUE, "core.a_TRELLIS_FF_Q", "core.b_LUT4_Z"),
                       Segment("logic", .25, COLUMN, "core.b_LUT4_Z", "core.b_LUT4_Z")],
@@ -80,10 +80,10 @@ def test_bitstream_report_and_json(tmp_path, capsys, fake) -> None:
     out = capsys.readouterr().out
     for word in (COLUMN, "5,120", "placed", "the part holds", "60%", "critical path: 1.75 ns, "
                  "123.4 MHz", "seeds: 1: 123.4 MHz, 2: 61.7 MHz", "seed 1", "nextpnr-ecp5 fake",
-                 "clock 100 MHz", "1,000,000 baud", f"openFPGALoader -b ulx3s {bit}"):
+                 "clock 50 MHz", "1,000,000 baud", f"openFPGALoader -b ulx3s {bit}"):
         assert word in out, word
     found = json.loads(report.read_text())
-    assert found["board"] == "ulx3s-85f" and found["seed"] == 1 and found["clock_mhz"] == 100
+    assert found["board"] == "ulx3s-85f" and found["seed"] == 1 and found["clock_mhz"] == 50
     assert found["placement"]["mhz"] == 123.4 and found["blocks"][COLUMN]["LUT"] == 5120
     assert found["lut_per_lane"] == (5120 + 50) / 256
     assert found["versions"]["nextpnr-ecp5"] == "fake" and "yosys (pyosys)" in found["versions"]
@@ -112,13 +112,22 @@ def test_memory_is_refused_before_synthesis(capsys, fake, monkeypatch) -> None:
 
 def test_without_freq_a_clock_that_is_missed_is_lowered(fake) -> None:
     fake += [80.0, 80.0]
+    small = Config(rows=8)
     with Display(QUIET) as display:
-        design, placement = build(board("ulx3s-85f"), Config(), mhz=None, baud=None, seed=1,
+        design, placement = build(board("ulx3s-85f"), small, mhz=None, baud=None, seed=1,
                                   seeds=1, display=display)
     assert placement.mhz == 80.0 and 70 <= design.mhz <= 80.0 * fpga.MARGIN
     fake += [80.0, 70.0, 60.0]
     with Display(QUIET) as display, pytest.raises(TooSlow, match="--freq"):
-        build(board("ulx3s-85f"), Config(), mhz=None, baud=None, seed=1, seeds=1, display=display)
+        build(board("ulx3s-85f"), small, mhz=None, baud=None, seed=1, seeds=1, display=display)
+
+
+def test_a_large_machine_starts_at_a_lower_clock(fake) -> None:
+    fake.append(60.0)
+    with Display(QUIET) as display:
+        design, _ = build(board("ulx3s-85f"), Config(), mhz=None, baud=None, seed=1, seeds=1,
+                          display=display)
+    assert 45 <= design.mhz <= 50
 
 
 def test_with_freq_a_clock_that_is_missed_is_an_error(fake, capsys, tmp_path) -> None:
