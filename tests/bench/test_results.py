@@ -90,7 +90,7 @@ def energies(folder: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(energy, "load_named", lambda *_: [layer])
     patch.setattr(energy, "ours", lambda *_: (mine, details))
     patch.setattr(energy, "rivals", lambda *_: theirs)
-    assert energy.main(["--library", "sky130", "--json",
+    assert energy.main(["--library", "sky130", "--col-tiles", "1", "--json",
                         str(folder / "energy-16x16-sky130.json")]) == 0
 
 
