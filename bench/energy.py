@@ -255,9 +255,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--batch", type=int, default=8, metavar="T",
                    help="run the first T tokens (default %(default)s; systolic arrays take as "
                         "many as they have rows)")
-    p.add_argument("--col-tiles", type=int, default=4, metavar="N",
-                   help="column tiles of the layer (default %(default)s): with few, filling and "
-                        "emptying\npipelines counts for more than it does in the whole layer")
+    p.add_argument("--col-tiles", type=int, default=3, metavar="N",
+                   help="column tiles of the layer, at most (default %(default)s; a slot of the "
+                        "weight memory must\nhold them): with few, filling and emptying "
+                        "pipelines counts for more than it does\nin the whole layer")
     p.add_argument("--clock", type=float, default=100.0, metavar="MHZ",
                    help="clock: every path must fit it, leakage counts by it (default %(default)s)")
     p.add_argument("--crosscheck", action="store_true",
@@ -299,15 +300,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             library = cells.load(args.library)
         found = {}
         for layer in load_named(args.layers, cfg):
-            mine, details = ours(layer, cfg, library, args.batch, args.col_tiles)
+            tiles = min(args.col_tiles, cfg.slot_rows // cfg.tile_rows(layer.k))
+            if not tiles:
+                raise ConfigError(f"layer {layer.name}: its {layer.k} inputs do not fit a slot, "
+                                  "use a larger --k")
+            mine, details = ours(layer, cfg, library, args.batch, tiles)
             designs = [mine]
             if not args.ours:
-                designs += rivals(layer, cfg, library, args.batch, args.col_tiles)
+                designs += rivals(layer, cfg, library, args.batch, tiles)
             late = [d.name for d in designs if d.path * args.clock > 1000]
             console.print(table(designs, layer, args.library, args.clock,
                                 cfg.rows * cfg.cols), "", blocks_table(mine),
                           "", *(f"[red]{name}: slower than {args.clock:g} MHz" for name in late))
-            found[layer.name] = {**details, "designs": [d.as_json() for d in designs]}
+            found[layer.name] = {"tiles": tiles, **details,
+                                 "designs": [d.as_json() for d in designs]}
     except ConfigError as error:
         print(f"bench.energy: {error}", file=sys.stderr)
         return 2

@@ -34,7 +34,7 @@ def energy(name: str) -> Callable[[Json], str]:
                        if one["path"] * report["clock_mhz"] > 1000})
         return paragraphs(
             f"{shape(report)}, {report['cells']}, {report['clock_mhz']:g} MHz, first "
-            f"{report['tokens']} tokens, column tiles: {report['tiles']}. pJ per effective "
+            f"{report['tokens']} tokens, column tiles at most {report['tiles']}. pJ per effective "
             f"MAC: *array*, *logic* in total, *memory* by the model "
             f"({report['memory_pj_per_bit']:.2f} pJ per bit).",
             _designs(report), f"Slower than this clock: {', '.join(late)}." if late else "",
@@ -96,7 +96,7 @@ def _break_even(report: Json) -> str:
     for layer, one, words, tree, _ in _trees(report):
         mine, theirs = total(one["designs"][0]["array"]), total(tree["array"])
         spike, counts = one["events"]["spike_column"], one["counts"]
-        live = counts["spikes"] / (counts["inputs"] * report["tiles"])
+        live = counts["spikes"] / (counts["inputs"] * one.get("tiles", report["tiles"]))
         rest = mine - live * spike
         rows.append((layer, words, f"{live:.0%}", f"{spike:.2f}", f"{rest:.2f}", f"{theirs:.2f}",
                      _share((theirs - rest) / spike) if spike > 0 else "?",

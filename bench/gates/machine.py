@@ -121,6 +121,9 @@ class Runner:
     def check(self) -> None:
         """Compare all output so far with the golden model's. Raises `MachineError`."""
         want = Reference(self.cfg).execute([*self.program, packets.end_fence()])
+        if want.error is not None:          # nothing was computed: there is nothing to measure
+            error, number = want.error
+            raise MachineError(f"the machine refuses packet {number} of the program: {error.name}")
         raw = np.frombuffer(b"".join(self.output), np.uint8).reshape(len(self.output), -1)
         got = beats.output_packets(self.cfg, raw)
         if want.packets[:len(got)] != got:

@@ -85,7 +85,7 @@ def energies(folder: Path, patch: pytest.MonkeyPatch) -> None:
               "weight_bits": 9}
     details = {"counts": counts, "phases": {},
                "events": {"idle_cycle": 384.0, "spike_column": 0.5}}
-    layer = SimpleNamespace(name="blk.15.q_proj", live=0.6, salient=0.05, silent=0.35)
+    layer = SimpleNamespace(name="blk.15.q_proj", k=576, live=0.6, salient=0.05, silent=0.35)
     patch.setattr(energy.cells, "load", lambda _: SimpleNamespace(origin="made-up cells"))
     patch.setattr(energy, "load_named", lambda *_: [layer])
     patch.setattr(energy, "ours", lambda *_: (mine, details))
