@@ -96,7 +96,7 @@ def _break_even(report: Json) -> str:
     for layer, one, words, tree, _ in _trees(report):
         mine, theirs = total(one["designs"][0]["array"]), total(tree["array"])
         spike, counts = one["events"]["spike_column"], one["counts"]
-        live = counts["spikes"] / (counts["inputs"] * one.get("tiles", report["tiles"]))
+        live = counts["spikes"] / (counts["inputs"] * one["tiles"])
         rest = mine - live * spike
         rows.append((layer, words, f"{live:.0%}", f"{spike:.2f}", f"{rest:.2f}", f"{theirs:.2f}",
                      _share((theirs - rest) / spike) if spike > 0 else "?",
