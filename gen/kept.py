@@ -17,7 +17,7 @@ from gen import tools
 from gen.ecp5 import Synthesis, synthesise
 from gen.files import write_whole
 from gen.parts import Part
-from gen.place import LARGE, PLACERS, ROUTERS, place, ways
+from gen.place import PLACERS, ROUTERS, place, spread, ways
 from gen.place_log import Progress
 from sim.builds import built, cache_dir
 
@@ -45,15 +45,12 @@ def placement(netlist: str, part: Part, *, seed: int = 1, freq: float = 150.0,
     RAM; else with those of `gen.place.ways`. (An INT4 systolic array of 16x16: 172 MHz so, 140
     with the static placer.)
     """
-    by = PLACERS[0], ROUTERS[0]
-    if netlist.count('"DP16KD"') >= LARGE:
-        by = ways(part, netlist)
-    other = by if by != (PLACERS[0], ROUTERS[0]) else ()
-    parts = [netlist, part.name, str(seed), str(freq), *other, tools.version(part.nextpnr)]
+    placer, router = ways(part, netlist) if spread(netlist) else (PLACERS[0], ROUTERS[0])
+    parts = [netlist, part.name, str(seed), str(freq), placer, router, tools.version(part.nextpnr)]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
     path = cache_dir().parent / "placements" / f"{key}.json"
     if not path.exists():
-        found = place(netlist, part, seed=seed, freq=freq, placer=by[0], router=by[1],
+        found = place(netlist, part, seed=seed, freq=freq, placer=placer, router=router,
                       progress=progress)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, json.dumps(found.json()))

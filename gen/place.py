@@ -34,8 +34,8 @@ _FILES = {"ecp5": ("--lpf", "pins.lpf", "--lpf-allow-unconstrained", "--textcfg"
 _CARRY = {"FCI", "FCO", "CIN", "COUT"}
 #: nextpnr's ways to place and to route, its own choices first.
 PLACERS, ROUTERS = ("heap", "static"), ("router1", "router2")
-#: Block RAMs from which `ways` takes `router2`.
-LARGE = 100
+#: Block RAMs from which a design lies all over the chip.
+_LARGE = 100
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,11 @@ class Placement:
         return {**found, "mhz": self.mhz, "path_by_block": self.by_block()}
 
 
+def spread(netlist: str) -> bool:
+    """A design for ECP5 with block RAM all over the chip, for which `router1` hardly ends."""
+    return netlist.count('"DP16KD"') >= _LARGE
+
+
 def ways(part: Part, netlist: str) -> tuple[str, str]:
     """The placer and the router that do best for a netlist.
 
@@ -97,7 +102,7 @@ def ways(part: Part, netlist: str) -> tuple[str, str]:
     """
     if part.family != "ecp5":
         return PLACERS[0], ROUTERS[0]
-    return "static", ROUTERS[netlist.count('"DP16KD"') >= LARGE]
+    return "static", ROUTERS[spread(netlist)]
 
 
 def place(netlist: str, part: Part, *, top: str = HARNESS, seed: int = 1, seeds: int = 1,

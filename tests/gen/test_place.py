@@ -52,43 +52,44 @@ open(option.get("--textcfg", "/dev/null"), "w").write(open(option["--lpf"]).read
 """
 
 
-def test_log_becomes_steps() -> None:
+def steps(seed: int, mhz: float, *lines: str) -> list[Step]:
+    """What a log's lines say, to the end of the run; the shares of it that are over only grow."""
     seen: list[Step] = []
-    log = Log(7, seen.append)
-    for line in ("Info: Packing IOs..", "Info: Packing LUTs...",
+    log = Log(seed, seen.append)
+    for line in lines:
+        log.line(line)
+    log.done(mhz)
+    shares = [step.share for step in seen]
+    assert shares == sorted(shares) and shares[-1] == 1.0
+    return seen
+
+
+def test_log_becomes_steps() -> None:
+    seen = steps(7, 99.04, "Info: Packing IOs..", "Info: Packing LUTs...",
                  "Info: Creating initial analytic placement for 60 cells, random ...",
                  "Info:     at iteration #3, type ALL: wirelen solved = 14607",
                  "Info: Running simulated annealing placer for refinement.",
                  "Info:   at iteration #5: temp = 0.000000, timing cost = 219",
                  "Info: Routing 2000 arcs.",
-                 "Info:       1000 |       43        956 |   43   956 |      500|   0.98  1.0|"):
-        log.line(line)
-    log.done(99.04)
+                 "Info:       1000 |       43        956 |   43   956 |      500|   0.98  1.0|")
     assert [(step.stage, step.detail) for step in seen] == [
         ("starting", ""), ("packing", ""), ("placing", ""), ("placing", "iteration 3"),
         ("refining", ""), ("refining", "iteration 5"), ("routing", "2,000 arcs"),
         ("routing", "500 arcs left"), ("done", "99.0 MHz")]
-    shares = [step.share for step in seen]
-    assert shares == sorted(shares) and shares[-1] == 1.0 and {step.seed for step in seen} == {7}
+    assert {step.seed for step in seen} == {7}
 
 
 def test_log_of_the_static_placer_and_of_router2() -> None:
-    seen: list[Step] = []
-    log = Log(1, seen.append)
-    for line in ("Info: Packing IOs..", "Info: Running Static placer...",
+    seen = steps(1, 61.0, "Info: Packing IOs..", "Info: Running Static placer...",
                  "Info: iter=258 steplen=1.922154 a=131.215714 penalty=[0.04, 0.04]",
                  "Info: Running simulated annealing placer for refinement.",
                  "Info: Running router2...",
                  "Info:     iter=1 wires=393726 overused=27065 overuse=34351 archfail=NA",
-                 "Info:     iter=2 wires=410831 overused=15968 overuse=17601 archfail=NA"):
-        log.line(line)
-    log.done(61.0)
+                 "Info:     iter=2 wires=410831 overused=15968 overuse=17601 archfail=NA")
     assert [(step.stage, step.detail) for step in seen[2:]] == [
         ("placing", ""), ("placing", "iteration 258"), ("refining", ""), ("routing", ""),
         ("routing", "iteration 1, 27,065 wires taken twice"),
         ("routing", "iteration 2, 15,968 wires taken twice"), ("done", "61.0 MHz")]
-    shares = [step.share for step in seen]
-    assert shares == sorted(shares) and shares[-1] == 1.0
 
 
 def test_first_run_of_a_tool_is_explained() -> None:
