@@ -156,9 +156,10 @@ async def layers_over_faulty_lines(dut):
     bench = SerialBench(dut, "layers_over_faulty_lines", faults=0.006)
     await bench.start()
     stats = bench.link.stats
+    enough = 1 if "icarus" in cocotb.SIM_NAME.lower() else 3        # it is twenty times slower
     for _ in range(8):
         await bench.play(bench.layer())
-        if min(stats.resends, stats.resends_asked, stats.bad_frames) > 2:
+        if min(stats.resends, stats.resends_asked, stats.bad_frames) >= enough:
             break
     dut._log.info("%s; %s; %s", stats, bench.to_board.counts, bench.to_host.counts)
     assert bench.to_board.faults and bench.to_host.faults

@@ -16,3 +16,8 @@ def real_model() -> None:
         if os.environ.get("CI"):
             raise
         pytest.skip(str(why))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long tests first: one that begins last leaves the other cores without work."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)

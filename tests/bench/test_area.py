@@ -15,7 +15,7 @@ from spinteger.config import PRESETS
 LANES, DRAIN = BLOCKS["integer_unit"], BLOCKS["if_bank"]
 
 
-@pytest.mark.slow
+@pytest.mark.silicon
 def test_blocks_add_up_to_the_machine() -> None:
     cfg = PRESETS["tiny"].with_(bus="wishbone")
     synthesis = synthesise(to_verilog(top(cfg)), "spinteger")
@@ -36,6 +36,8 @@ def test_table_and_json(tmp_path, capsys) -> None:
     assert report["lut_per_lane"] == pytest.approx(report["total"]["lut"] / lanes)
     column = report["blocks"]["column data path"]["lut"]
     assert report["column_lut_per_lane"] == pytest.approx(column / lanes)
+    for kind, count in report["total"].items():
+        assert count == sum(block[kind] for block in report["blocks"].values()), kind
     assert report["versions"]["pyosys"] and report["config"]["rows"] == 4
     assert report["total"]["dsp"] == 0 and not report["dsp"]
     assert "whole machine" in capsys.readouterr().out

@@ -95,6 +95,6 @@ def test_array_for_some_cycles():
         "read_verilog gate.v", "hierarchy -top gate", *_FLAT, "design -stash gate",
         "design -copy-from gold -as gold gold", "design -copy-from gate -as gate gate",
         "miter -equiv -make_assert -flatten -ignore_gold_x gold gate miter",
-        "sat -verify -prove-asserts -set-init-zero -seq 7 miter"]
+        "sat -verify -prove-asserts -set-init-zero -seq 5 miter"]
     gold, gate = gold_of(HybridArray(SMALL)), to_verilog(HybridArray(SMALL), "gate")
     yosys.run(commands, {"gold.il": gold, "gate.v": gate})
