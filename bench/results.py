@@ -64,6 +64,10 @@ BENCHMARKS = (
               "the regression's machine", "10 minutes", "--baseline"),
     Benchmark("bitstream", ("gen.fpga", "--board", "ulx3s-85f", "--pe", "16x16"),
               "bitstream.json", "our bitstream", "half an hour"),
+    Benchmark("bitstream-large",
+              ("gen.fpga", "--board", "ulx3s-85f", "--pe", "16x36", "--homes", "2", "--int-lanes",
+               "2", "--train-depth", "1024", "--list-depth", "1024"),
+              "bitstream-large.json", "the most lanes routed", "an hour"),
     Benchmark("fpga-8x8", ("bench.fpga", "--pe", "8x8"), "fpga-8x8.json",
               "ours and rivals on an FPGA, 8×8", "half an hour"),
     Benchmark("fpga-16x16", ("bench.fpga", "--pe", "16x16"), "fpga-16x16.json",
@@ -72,7 +76,9 @@ BENCHMARKS = (
     _energy("8x8", "sky130", "half an hour"),
     _energy("16x16", "osu018", "10 minutes"),
     _energy("16x16", "sky130", "hours"),
-    Benchmark("explore", ("gen.explore",), "explore.json", "exploration", "an hour"),
+    Benchmark("explore", ("gen.explore", "--pe", "8x8,8x16,16x16,16x32", "--homes", "2,4",
+                          "--int-lanes", "2", "--energy", "docs/results/energy-16x16-osu018.json"),
+              "explore.json", "exploration", "an hour"),
 )
 
 

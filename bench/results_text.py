@@ -26,7 +26,8 @@ INTRO = """# Results
 Every figure on this page comes from a JSON file in [results](results), written by a benchmark of
 this repository with open tools. None is typed by hand, but for the constants of the papers.
 `python -m bench.results` makes the page and its plots from these files;
-`python -m bench.results --run` measures everything first."""
+`python -m bench.results --run` measures everything first. Goals that were missed, what was tried
+and what limits them: [goals.md](goals.md)."""
 
 
 def made(sources: Sources) -> str:
@@ -125,6 +126,7 @@ def page(sources: Iterable[Source]) -> str:
         "### Speed of simulation", show("simspeed", simspeed),
         "## Area by block", show("area", area),
         "## FPGA", "### Our bitstream", show("bitstream", bitstream),
+        "### The most lanes that were routed", show("bitstream-large", bitstream),
         show("pnr-baseline", baseline),
         "### Ours and rivals", *(show(name, rivals(name)) for name in ("fpga-16x16", "fpga-8x8")),
         "## Energy", ENERGY,
