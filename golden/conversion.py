@@ -1,0 +1,214 @@
+"""A PyTorch module becomes one on integers: `convert(model, recipe)`.
+
+    model, grids, _ = load_gguf(path)
+    report = convert(model, Recipe(k_mad=2.5), grids=grids)
+    print(report)
+
+Every `torch.nn.Linear` becomes a `HybridLinear`; with `attention` in the recipe, both products of
+every attention of a `transformers` model do as well. Embedding, norms, softmax and activation
+functions stay, and so does the output layer unless the recipe names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from golden.act_coder import ActCoder
+from golden.gguf_model import ModelError
+from golden.grid import WgtGrid
+from golden.hybrid_attention import HybridAttention, attention_function
+from golden.hybrid_linear import HybridLinear, Products
+from golden.recipe import KINDS, Recipe
+from golden.wgt import quantise_wgt
+
+ATTENTION = "spinteger"
+#: Modules after which acts are never negative, by the layer that reads them and its neighbour.
+_RELU_BEFORE = {"fc2": "activation_fn"}
+#: Products of acts and weights, or with weights of their own, that are not linear layers.
+_UNSUPPORTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Bilinear, nn.RNNBase, nn.MultiheadAttention)
+
+
+@dataclass(frozen=True)
+class Line:
+    """What became of one module."""
+
+    name: str
+    shape: str
+    how: str            #: "hybrid: ..." or "as it was: ..."
+    converted: bool
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of every module, and the coders by layer, which count what they code."""
+
+    lines: tuple[Line, ...]
+    coders: Mapping[str, ActCoder]
+    attention: Mapping[str, HybridAttention]
+
+    def __str__(self) -> str:
+        width = max((len(line.name) for line in self.lines), default=0)
+        return "\n".join(f"{line.name:{width}}  {line.shape:>14}  {line.how}"
+                         for line in self.lines)
+
+
+def convert(model: nn.Module, recipe: Recipe, *, grids: Mapping[str, WgtGrid] | None = None,
+            calibration: Mapping[str, float] | None = None,
+            products: Products | None = None) -> Report:
+    """Replace the layers of `model`, in place, by what the recipe says.
+
+    grids: the integer grids that layers came with, by module name (wgt "shipped"). calibration:
+    static steps by module name (step "static"; `calibrate` makes them). products: computes sums of
+    integers; None: in floating point, which is faster (see `HybridLinear`).
+    Raises `ModelError` naming the layer; the model is then as it was.
+    """
+    if recipe.acts == "float":
+        return Report(tuple(_kept(model, "the recipe leaves acts as they are")), {}, {})
+    if recipe.step == "static" and calibration is None:
+        raise ModelError("a recipe with static steps needs a calibration "
+                         "(golden.conversion.calibrate)")
+    head = output_layer(model)
+    made: dict[str, HybridLinear] = {}
+    lines: list[Line] = []
+    shared: dict[tuple[str, str], ActCoder] = {}
+    coders: dict[str, ActCoder] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear):
+            shape = f"{module.in_features} -> {module.out_features}"
+            if module is head and not recipe.head:
+                lines.append(Line(name, shape, "as it was: output layer (recipe: head)", False))
+                continue
+            grid, how = _grid(name, module, recipe, grids or {})
+            parent, _, last = name.rpartition(".")
+            kind = KINDS.get(last, "")
+            # Layers of one kind beside each other read the same tensor: it is coded once.
+            key = (parent, kind or name)
+            if key not in shared:
+                shared[key] = recipe.coder(name, _after_relu(model, parent, last))
+                if recipe.step == "static":
+                    shared[key].static = _static(name, calibration or {})
+            coders[name] = shared[key]
+            bias = None if module.bias is None else module.bias.detach()
+            made[name] = HybridLinear(name, grid, bias, shared[key], products)
+            lines.append(Line(name, shape, how, True))
+        elif isinstance(module, _UNSUPPORTED):
+            lines.append(Line(name, type(module).__name__, "as it was: not a linear layer", False))
+    if not made:
+        raise ModelError(f"{type(model).__name__}: has no linear layer to convert")
+    attention: dict[str, HybridAttention] = {}
+    if recipe.attention:
+        attention = _attentions(model, recipe, products)
+        lines += [Line(name, "both products", f"hybrid: K and V {recipe.kv_bits} bit", True)
+                  for name in attention]
+        _set_attention(model, attention)
+    for name, layer in made.items():
+        parent, _, last = name.rpartition(".")
+        setattr(model.get_submodule(parent), last, layer)
+    return Report(tuple(lines), coders, attention)
+
+
+def _kept(model: nn.Module, why: str) -> Iterable[Line]:
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear):
+            yield Line(name, f"{module.in_features} -> {module.out_features}",
+                       f"as it was: {why}", False)
+
+
+def output_layer(model: nn.Module) -> nn.Module | None:
+    """The layer that gives logits, of a `transformers` model; None for others."""
+    get = getattr(model, "get_output_embeddings", None)
+    return get() if callable(get) else None
+
+
+def _grid(name: str, module: nn.Linear, recipe: Recipe,
+          grids: Mapping[str, WgtGrid]) -> tuple[WgtGrid, str]:
+    """A layer's weights as integers, and how that was done."""
+    weight = module.weight.detach()
+    if bad := int((~torch.isfinite(weight)).sum()):
+        raise ModelError(f"{name}: weights are not all finite ({bad} are NaN or infinite)")
+    if recipe.wgt == "shipped" and name in grids:
+        grid = grids[name]
+        kind = "offsets" if grid.offset is not None else "symmetric"
+        return grid, f"hybrid: its own 4-bit weights, groups of {grid.group}, {kind}"
+    group = recipe.group or module.in_features
+    if module.in_features % group:
+        raise ModelError(f"{name}: {module.in_features} inputs are no multiple of the weight group "
+                         f"{group}; use a divisor, or 0 for one scale per channel")
+    grid = rounded(weight, group)
+    what = "one scale per channel" if grid.groups == 1 else f"groups of {group}"
+    return grid, f"hybrid: INT4, {what}, rounded"
+
+
+def rounded(weight: Tensor, group: int) -> WgtGrid:
+    """Symmetric INT4 by rounding to nearest: weight float [N, K], K a multiple of group."""
+    parts = [quantise_wgt(part) for part in weight.split(group, 1)]
+    return WgtGrid(torch.cat([codes for codes, _ in parts]).to(torch.int8),
+                   torch.stack([scale for _, scale in parts]), None, group)
+
+
+def _after_relu(model: nn.Module, parent: str, last: str) -> bool:
+    neighbour = _RELU_BEFORE.get(last)
+    return neighbour is not None and isinstance(
+        getattr(model.get_submodule(parent), neighbour, None), nn.ReLU)
+
+
+def _static(name: str, calibration: Mapping[str, float]) -> float:
+    if name not in calibration:
+        raise ModelError(f"{name}: the calibration has no step for it")
+    return calibration[name]
+
+
+# -- attention -------------------------------------------------------------------------------------
+
+def _attentions(model: nn.Module, recipe: Recipe,
+                products: Products | None) -> dict[str, HybridAttention]:
+    """One per attention module of a `transformers` model. Raises `ModelError` without any."""
+    found = {name: HybridAttention(recipe.coder(f"{name}.q_proj"), recipe.unsigned_window
+                                   or recipe.window, recipe.kv_bits, products)
+             for name, module in model.named_modules()
+             if hasattr(module, "q_proj") and hasattr(module, "k_proj")}
+    if not found or not hasattr(model, "set_attn_implementation"):
+        raise ModelError(f"{type(model).__name__}: no attention of transformers' form; use a "
+                         "recipe without attention")
+    return found
+
+
+def _set_attention(model: nn.Module, attention: Mapping[str, HybridAttention]) -> None:
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import eager_mask
+
+    AttentionInterface.register(ATTENTION, attention_function)
+    AttentionMaskInterface.register(ATTENTION, eager_mask)
+    for name, hybrid in attention.items():
+        model.get_submodule(name).spinteger_attention = hybrid      # type: ignore[assignment]
+    model.set_attn_implementation(ATTENTION)                        # type: ignore[operator]
+
+
+# -- calibration -----------------------------------------------------------------------------------
+
+@torch.no_grad()
+def calibrate(model: nn.Module, recipe: Recipe, rows: Iterable[Tensor]) -> dict[str, float]:
+    """Static steps by module name: the median of the tokens' own steps on calibration text.
+
+    rows: int64 [T] token ids each. The model is left as it was.
+    """
+    steps: dict[str, list[Tensor]] = {}
+
+    def watch(name: str, coder: ActCoder) -> object:
+        def hook(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            steps.setdefault(name, []).append(coder.steps(inputs[0]).flatten())
+        return hook
+
+    hooks = [module.register_forward_pre_hook(watch(name, recipe.coder(name)))  # type: ignore
+             for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    try:
+        for row in rows:
+            model(row[None])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return {name: float(torch.cat(parts).median()) for name, parts in steps.items()}

@@ -1,0 +1,179 @@
+"""`python -m golden.evaluate MODEL`: what does a model lose on integers, and what does it save?
+
+Perplexity and bits per byte of a text, unquantised and by several recipes, with salient share,
+zeros, cycles on an array, and energy by two ways of counting (golden/model_energy.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from golden import austen
+from golden.cache import cache_dir, progress, replacing
+from golden.conversion import Report, convert
+from golden.fetch import HashMismatch, RealDataUnavailable
+from golden.gguf_model import ModelError
+from golden.hybrid_linear import HybridLinear
+from golden.model_energy import Traffic, movement, op_count
+from golden.models import NAMES, LanguageModel, load
+from golden.perplexity import score, windows
+from golden.recipe import Recipe, RecipeError
+
+#: Recipes that every evaluation compares, by name; the k_mad ones follow.
+FIXED = {"unquantised": Recipe(acts="float"), "A8": Recipe(acts="int8"), "A4": Recipe(acts="int4")}
+
+
+def recipes(k_mads: Sequence[float], attention: bool, wgt: str) -> dict[str, Recipe]:
+    """All recipes of an evaluation, by name."""
+    bits = "W4"
+    found = {name if one.acts == "float" else bits + name: one for name, one in FIXED.items()}
+    found |= {f"{bits}A4&8 k_mad {k:g}": Recipe(k_mad=k) for k in k_mads}
+    return {name: one if one.acts == "float" else one.with_(attention=attention, wgt=wgt)
+            for name, one in found.items()}
+
+
+def costs(lm: LanguageModel, report: Report, recipe: Recipe) -> dict[str, float]:
+    """Shares and energies per token of the converted linear layers."""
+    layers = {name: module for name, module in lm.model.named_modules()
+              if isinstance(module, HybridLinear)}
+    values = salient = silent = 0
+    by_mac = opcount = moved = macs = 0.0
+    for name, layer in layers.items():
+        counts = report.coders[name].counts
+        spikes = recipe.acts == "hybrid"
+        live = 1 - counts.silent / counts.values
+        share = counts.salient / counts.values if spikes else (live if recipe.acts == "int8" else 0)
+        grid = layer.grid
+        scales = grid.scale.numel() * 16 * (1 if grid.offset is None else 2) / grid.codes.numel()
+        traffic = Traffic(layer.in_features, layer.out_features, live, share, 4 + scales,
+                          8 if recipe.acts == "int8" else 4 + 12 * share,
+                          recipe.window if spikes else 0)
+        values += counts.values
+        salient += counts.salient if spikes else 0
+        silent += counts.silent
+        macs += traffic.macs
+        by_mac += traffic.macs * (share if spikes else 0)
+        opcount += op_count(traffic if recipe.acts != "int8" else
+                            Traffic(**{**asdict(traffic), "salient": 1.0}))
+        moved += movement(traffic)
+    if not values:
+        return {}
+    return {"salient": salient / values, "salient_by_mac": by_mac / macs, "zeros": silent / values,
+            "rows_read": 1 - silent / values, "time_steps": recipe.window + 1 if recipe.acts ==
+            "hybrid" else 0, "macs": macs, "energy_opcount": opcount / macs,
+            "energy_movement": moved / macs}
+
+
+def evaluate(lm: LanguageModel, rows: Sequence[torch.Tensor], named: dict[str, Recipe],
+             kept: Path) -> list[dict[str, Any]]:
+    """One line per recipe, with progress; each is kept in `kept` as soon as it is known."""
+    done: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
+    with progress() as bar:
+        task = bar.add_task("", total=len(named) * len(rows))
+        for number, (name, recipe) in enumerate(named.items()):
+            bar.update(task, description=name, completed=number * len(rows))
+            if name in done:
+                continue
+            trial = LanguageModel(lm.name, copy.deepcopy(lm.model), lm.tokenizer, lm.context,
+                                  lm.baseline, lm.grids)
+            report = convert(trial.model, recipe, grids=lm.grids)
+            found = score(trial, rows, lambda: bar.advance(task))
+            done[name] = {"recipe": name, "ppl": found.perplexity,
+                          "bits_per_byte": found.bits_per_byte, "tokens": found.tokens,
+                          "executable": recipe.executable or "yes", "settings": asdict(recipe),
+                          **costs(trial, report, recipe)}
+            with replacing(kept) as part:
+                part.write_text(json.dumps(done))
+    return [done[name] for name in named]
+
+
+def show(lm: LanguageModel, lines: Sequence[dict[str, Any]], console: Console) -> None:
+    """The table."""
+    table = Table(title=f"{lm.name}; unquantised is {lm.baseline}")
+    for head in ("recipe", "perplexity", "more", "bits/byte", "salient", "by MAC", "zeros",
+                 "op-count pJ", "with movement pJ"):
+        table.add_column(head, justify="left" if head == "recipe" else "right")
+    base = lines[0]["ppl"]
+    for one in lines:
+        table.add_row(one["recipe"], f"{one['ppl']:.2f}", f"{one['ppl'] / base - 1:+.1%}",
+                      f"{one['bits_per_byte']:.4f}", *(
+            (f"{one['salient']:.1%}", f"{one['salient_by_mac']:.1%}", f"{one['zeros']:.1%}",
+             f"{one['energy_opcount']:.3f}", f"{one['energy_movement']:.3f}")
+            if "salient" in one else ("", "", "", "", "")))
+    console.print(table)
+    console.print("pJ per MAC of a dense layer, two ways of counting that do not compare: "
+                  "golden/model_energy.py", highlight=False)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Command line."""
+    p = argparse.ArgumentParser(prog="python -m golden.evaluate", allow_abbrev=False,
+                                description=__doc__.split("\n\n")[0].split(": ", 1)[1])
+    p.add_argument("model", help=f"{', '.join(NAMES)}, a folder of transformers, or a GGUF file")
+    p.add_argument("--text", type=Path, metavar="FILE",
+                   help="UTF-8 (default: Persuasion, a paragraph to a line)")
+    p.add_argument("--tokens", type=int, default=8192, metavar="N",
+                   help="of the text (default: 8192)")
+    p.add_argument("--length", type=int, default=512, metavar="T",
+                   help="tokens of a window, at most (default: 512)")
+    p.add_argument("--k-mad", default="3.5,3,2.5,2", metavar="X,...",
+                   help="cuts of the hybrid recipes (default: 3.5,3,2.5,2)")
+    p.add_argument("--wgt", default="shipped", choices=["shipped", "rtn"],
+                   help="weights: the model's own 4-bit grid if it has one (default), or rounded")
+    p.add_argument("--attention", action="store_true", help="attention's products as well, with "
+                   "4-bit K and V")
+    p.add_argument("--json", type=Path, metavar="FILE", help="also write the figures as JSON")
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the exit code: 0 done, 2 for what cannot be obeyed."""
+    args = parser().parse_args(argv)
+    torch.set_num_threads(1)
+    try:
+        try:
+            k_mads = [float(part) for part in args.k_mad.split(",")]
+        except ValueError:
+            raise RecipeError(f"--k-mad {args.k_mad}: numbers, as 3.5,3,2.5") from None
+        named = recipes(k_mads, args.attention, args.wgt)
+        if args.json and not args.json.resolve().parent.is_dir():
+            raise RecipeError(f"--json {args.json}: its folder does not exist")
+        text = (args.text.read_text(encoding="utf-8") if args.text else
+                austen.paragraphs(austen.novels()[austen.HELD_OUT]))
+        lm = load(args.model)
+        length = min(args.length, lm.context)
+        rows = windows(lm, text, length, -(-args.tokens // length))
+        key = hashlib.sha256(repr([args.model, args.attention, args.wgt, [row.tolist() for row in
+                                                                        rows]]).encode())
+        kept = cache_dir() / f"evaluate-{key.hexdigest()[:16]}.json"
+        lines = evaluate(lm, rows, named, kept)
+    except (ModelError, RecipeError, RealDataUnavailable, HashMismatch, OSError,
+            UnicodeDecodeError) as error:
+        print(f"golden.evaluate: {error}", file=sys.stderr)
+        return 2
+    show(lm, lines, Console(width=140))
+    if args.json:
+        with replacing(args.json) as part:
+            part.write_text(json.dumps({"benchmark": "evaluate", "model": lm.name,
+                                        "baseline": lm.baseline, "tokens": lines[0]["tokens"],
+                                        "length": length, "recipes": lines}, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("stopped; recipes that were done are kept")

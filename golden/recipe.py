@@ -1,0 +1,88 @@
+"""A recipe: how a language model becomes integers, every choice in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from golden.act_coder import MODES, ActCoder
+
+WGTS = ("shipped", "rtn")
+STEPS = ("token", "static")
+#: Layers that read the same input, or inputs alike, by the last part of their module's name.
+KINDS = {"q_proj": "qkv", "k_proj": "qkv", "v_proj": "qkv", "o_proj": "out", "out_proj": "out",
+         "gate_proj": "up", "up_proj": "up", "fc1": "up", "down_proj": "down", "fc2": "down"}
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be obeyed. `str()` names the field and what would work."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What becomes of weights, acts and attention.
+
+    Raises `RecipeError`.
+    """
+
+    #: How acts are coded: "hybrid" (spikes and salient integers), "int8" or "int4" (every token's
+    #: largest value at the top of the range), "float" (not at all).
+    acts: str = "hybrid"
+    #: "shipped": a layer's own 4-bit grid, exactly, where its file has one, else as "rtn".
+    #: "rtn": symmetric INT4, rounded to nearest.
+    wgt: str = "shipped"
+    group: int = 0                  #: "rtn": inputs per weight scale; 0: all, one per channel
+    k_mad: float = 3.0              #: cut in units of sigma, where `k_mads` says nothing else
+    k_mads: Mapping[str, float] = field(default_factory=dict)    #: by kind (qkv, out, up, down)
+    step: str = "token"             #: "token", or "static": one per layer, calibrated
+    pow2: bool = False              #: steps rounded to powers of two, which a shift of V can apply
+    window: int = 7                 #: L of signed acts
+    unsigned_window: int = 0        #: L of acts that are never negative; 0: as `window`
+    salience: bool = True           #: False: values beyond the window are clipped
+    sal_bits: int = 8               #: bits of a salient integer, signed
+    exp_max: int = 9                #: largest exponent of a salient value
+    attention: bool = False         #: both products of attention as well
+    kv_bits: int = 4                #: of K and V, which the array holds as weights
+    head: bool = False              #: the output layer as well
+
+    def __post_init__(self) -> None:
+        choices = {"acts": (self.acts, ("float", *MODES)), "wgt": (self.wgt, WGTS),
+                   "step": (self.step, STEPS)}
+        for name, (value, known) in choices.items():
+            if value not in known:
+                raise RecipeError(f"recipe: {name} {value!r}, choose from {', '.join(known)}")
+        for kind, k_mad in {"k_mad": self.k_mad, **self.k_mads}.items():
+            if not 0 < k_mad < 1e6:
+                raise RecipeError(f"recipe: {kind} {k_mad}, must be positive")
+        if unknown := sorted(set(self.k_mads) - set(KINDS.values())):
+            raise RecipeError(f"recipe: k_mads of {unknown[0]!r}, choose from "
+                              f"{', '.join(sorted(set(KINDS.values())))}")
+        for name in ("window", "sal_bits", "kv_bits"):
+            if getattr(self, name) < 1:
+                raise RecipeError(f"recipe: {name} {getattr(self, name)}, must be at least 1")
+        if self.group < 0 or self.exp_max < 0 or self.unsigned_window < 0:
+            raise RecipeError("recipe: group, exp_max and unsigned_window must not be negative")
+
+    def with_(self, **changes: object) -> Recipe:
+        """The same but for some fields."""
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+    def coder(self, layer: str, unsigned: bool = False) -> ActCoder:
+        """Codes the inputs of a layer, by its module's name. unsigned: they are never negative."""
+        kind = KINDS.get(layer.rpartition(".")[2], "")
+        narrow = unsigned and self.unsigned_window > 0
+        return ActCoder(mode=self.acts, k_mad=self.k_mads.get(kind, self.k_mad),
+                        window=self.unsigned_window if narrow else self.window, signed=not narrow,
+                        sal_bits=self.sal_bits, exp_max=self.exp_max, pow2=self.pow2,
+                        salience=self.salience)
+
+    @property
+    def executable(self) -> str:
+        """"" when the machine computes every product of it exactly as here; else why not."""
+        if self.acts == "float":
+            return "acts are not integers"
+        if self.acts != "hybrid":
+            return ""               # integers of at most 8 bits: spikes and salient values
+        if self.unsigned_window and self.unsigned_window != self.window:
+            return "two windows: a machine has one, so it takes two machines"
+        return ""

@@ -1,0 +1,170 @@
+"""Models become integers: everything is reported, sums are exact, mistakes name the layer."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from golden.conversion import calibrate, convert, rounded
+from golden.gguf_model import ModelError
+from golden.grid import WgtGrid
+from golden.hybrid_linear import HybridLinear, golden_product, golden_products
+from golden.recipe import Recipe, RecipeError
+from tests.golden.lms import llama, opt
+
+IDS = torch.randint(50, (2, 12), generator=torch.Generator().manual_seed(9))
+MODELS = {"opt": opt, "llama": llama}
+
+
+@pytest.fixture(params=MODELS)
+def model(request):
+    return MODELS[request.param]()
+
+
+@torch.no_grad()
+def logits(model):
+    return model(IDS).logits
+
+
+RECIPES = [Recipe(), Recipe(attention=True), Recipe(group=16), Recipe(acts="int8"),
+           Recipe(acts="int4", attention=True), Recipe(unsigned_window=15), Recipe(head=True)]
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: f"{r.acts}-{r.attention}-{r.group}")
+def test_fast_and_exact_agree(model, recipe):
+    exact = copy.deepcopy(model)
+    report = convert(model, recipe)
+    convert(exact, recipe, products=golden_products)
+    assert all(line.converted or "output layer" in line.how for line in report.lines)
+    a, b = logits(model), logits(exact)
+    assert torch.allclose(a, b, atol=1e-4) and not torch.equal(a, torch.zeros_like(a))
+    if not recipe.group:
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("recipe", [Recipe(k_mad=0.2, exp_max=12, attention=True, kv_bits=8)])
+def test_fine_steps_come_near_the_float_model(model, recipe):
+    want = logits(model)
+    near, coarse = copy.deepcopy(model), copy.deepcopy(model)
+    convert(near, recipe)
+    convert(coarse, Recipe(k_mad=20.0))
+    floated = copy.deepcopy(model)
+    for name, module in model.named_modules():          # the same rounded weights, float acts
+        if isinstance(module, nn.Linear) and name != "lm_head":
+            grid = rounded(module.weight, module.in_features)
+            floated.get_submodule(name).weight.data = grid.weight()
+    base = logits(floated)
+    error = [(logits(m) - base).norm() for m in (near, coarse)]
+    assert error[0] < 0.25 * error[1] and error[0] < 0.1 * want.norm()
+
+
+def test_every_linear_layer_is_reported(model):
+    names = {name for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    report = convert(model, Recipe(attention=True))
+    assert names <= {line.name for line in report.lines}
+    kept = [line for line in report.lines if not line.converted]
+    assert [line.name for line in kept] == ["lm_head"] and "head" in kept[0].how
+    assert len(report.attention) == 2 and "4 bit" in str(report)
+    assert not any(isinstance(module, nn.Linear) for name, module in model.named_modules()
+                   if name != "lm_head")
+
+
+def test_layers_beside_each_other_share_a_coder(model):
+    report = convert(model, Recipe())
+    attention = [name for name in report.coders if "layers.0.self_attn" in name]
+    q, k, v = (next(n for n in attention if n.endswith(f"{x}_proj")) for x in "qkv")
+    assert report.coders[q] is report.coders[k] is report.coders[v]
+    assert len({id(coder) for coder in report.coders.values()}) == 2 * 4
+
+
+def test_static_steps_come_from_calibration(model):
+    recipe = Recipe(step="static")
+    with pytest.raises(ModelError, match="calibrat"):
+        convert(model, recipe)
+    steps = calibrate(model, recipe, IDS)
+    before = logits(model)
+    bad = {key: step for key, step in steps.items() if "layers.1.self_attn" not in key}
+    with pytest.raises(ModelError, match=r"layers\.1\.self_attn"):
+        convert(model, recipe, calibration=bad)
+    assert torch.equal(before, logits(model)), "changed by a conversion that failed"
+    report = convert(model, recipe, calibration=steps)
+    assert {coder.static for coder in report.coders.values()} <= set(steps.values())
+
+
+def test_text_comes_out_the_same_token_by_token(model):
+    convert(model, Recipe(attention=True), products=golden_products)
+    with torch.no_grad():
+        whole, cache, found = model(IDS[:1]).logits[0], None, []
+        for at in range(IDS.shape[1]):
+            out = model(IDS[:1, at:at + 1], use_cache=True,
+                        **({} if cache is None else {"cache": cache}))
+            cache = out.cache
+            found.append(out.logits[0, 0])
+    assert torch.allclose(torch.stack(found), whole, atol=1e-5)
+
+
+def test_any_module_with_linear_layers():
+    torch.manual_seed(1)
+    net = nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Sequential(nn.Linear(6, 3)),
+                        nn.Conv1d(3, 3, 1))
+    report = convert(net, Recipe())
+    assert isinstance(net[0], HybridLinear) and isinstance(net[2][0], HybridLinear)
+    assert [line.converted for line in report.lines] == [True, True, False]
+    assert "not a linear layer" in report.lines[2].how
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite(model, bad):
+    name = next(n for n, m in model.named_modules() if isinstance(m, nn.Linear) and "1." in n)
+    model.get_submodule(name).weight.data[0, 0] = bad
+    with pytest.raises(ModelError, match=name.replace(".", r"\.")):
+        convert(model, Recipe())
+    assert isinstance(model.get_submodule(name), nn.Linear)
+
+
+def test_mistakes():
+    with pytest.raises(ModelError, match="no linear layer"):
+        convert(nn.ReLU(), Recipe())
+    with pytest.raises(ModelError, match="divisor"):
+        convert(llama(), Recipe(group=24))
+    with pytest.raises(ModelError, match="attention"):
+        convert(nn.Sequential(nn.Linear(4, 4)), Recipe(attention=True))
+
+
+@pytest.mark.parametrize("changes, words", [
+    ({"acts": "int5"}, "hybrid"), ({"wgt": "x"}, "shipped"), ({"step": "x"}, "token"),
+    ({"k_mad": 0.0}, "positive"), ({"k_mads": {"up": -1.0}}, "up"),
+    ({"k_mads": {"head": 1.0}}, "head"), ({"window": 0}, "window"), ({"group": -1}, "group")])
+def test_recipes_that_cannot_be_obeyed(changes, words):
+    with pytest.raises(RecipeError, match=words):
+        Recipe(**changes)
+
+
+def test_which_recipes_the_machine_executes():
+    assert Recipe().executable == "" == Recipe(acts="int8").executable
+    assert "two machines" in Recipe(unsigned_window=15).executable
+    assert Recipe(acts="float").executable
+
+
+def test_a_grid_with_offsets_is_exact():
+    rng = torch.Generator().manual_seed(3)
+    codes = torch.randint(-8, 8, (64, 5), generator=rng).to(torch.int8)
+    scale, offset = (torch.rand(2, 5, generator=rng, dtype=torch.float64) for _ in range(2))
+    grid = WgtGrid(codes, scale, offset, 32)
+    coder = Recipe().coder("x")
+    layer = HybridLinear("x", grid, torch.randn(5, generator=rng), coder, golden_products)
+    x = torch.randn(7, 64, generator=rng)
+    level, step = coder(x)
+    weight = (codes * scale.repeat_interleave(32, 0) + offset.repeat_interleave(32, 0)).T
+    want = (level.double() @ weight.T * step).float() + layer.bias
+    assert torch.allclose(layer(x), want, atol=1e-5)
+    turned = grid.reordered(torch.arange(5).flip(0))
+    assert torch.equal(turned.weight(), grid.weight().flip(0))
+
+
+def test_products_are_exact_where_float32_is_not():
+    level = torch.full((1, 300), 65_024)
+    codes = torch.full((300, 1), 7, dtype=torch.int8)
+    codes[0] = 6
+    assert golden_product(level, codes).item() == 65_024 * (299 * 7 + 6)

@@ -1,0 +1,128 @@
+"""`python -m golden.evaluate` and what it is made of."""
+
+import json
+import math
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from torch.nn import functional as fn
+
+from golden import evaluate
+from golden.gguf_model import ModelError
+from golden.model_energy import MAC8, Traffic, movement, op_count
+from golden.models import load
+from golden.perplexity import score, windows
+from golden.recipe import Recipe
+from tests.golden.lms import opt
+
+TEXT = "It is a truth universally acknowledged, that a single man, in possession of a fortune. " * 9
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A random OPT of single bytes, as transformers saves it."""
+    from transformers import PreTrainedTokenizerFast
+
+    path = tmp_path_factory.mktemp("model")
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    bpe = Tokenizer(models.BPE({letter: at for at, letter in enumerate(letters)}, []))
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    PreTrainedTokenizerFast(tokenizer_object=bpe).save_pretrained(path)
+    opt(vocab_size=len(letters)).save_pretrained(path)
+    return path
+
+
+def test_score(folder):
+    lm = load(folder)
+    rows = windows(lm, TEXT, 20, 3)
+    assert [len(row) for row in rows] == [20, 20, 20]
+    found = score(lm, rows)
+    want = 0.0
+    with torch.no_grad():
+        for row in rows:
+            want += fn.cross_entropy(lm.model(row[None]).logits[0, :-1], row[1:]).item() * 19
+    assert found.tokens == found.bytes == 57        # single bytes
+    assert found.perplexity == pytest.approx(math.exp(want / 57))
+    assert found.bits_per_byte == pytest.approx(math.log2(found.perplexity))
+
+
+def test_windows_of_a_short_text(folder):
+    lm = load(folder)
+    assert [len(row) for row in windows(lm, "x" * 25, 10, 9)] == [10, 10, 5]
+    assert [len(row) for row in windows(lm, "x" * 21, 10, 9)] == [10, 10], "one token predicts none"
+    for text in ("", "x"):
+        with pytest.raises(ModelError, match="too short"):
+            windows(lm, text, 10, 9)
+    with pytest.raises(ModelError, match="look back"):
+        windows(lm, TEXT, 99, 1)
+
+
+def test_table_json_and_going_on(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SPINTEGER_CACHE", str(tmp_path / "cache"))
+    text, out = tmp_path / "t.txt", tmp_path / "e.json"
+    text.write_text(TEXT)
+    argv = [str(folder), "--text", str(text), "--tokens", "64", "--length", "32",
+            "--k-mad", "3,2", "--json", str(out)]
+    assert evaluate.main(argv) == 0
+    report = json.loads(out.read_text())
+    lines = {one["recipe"]: one for one in report["recipes"]}
+    assert list(lines) == ["unquantised", "W4A8", "W4A4", "W4A4&8 k_mad 3", "W4A4&8 k_mad 2"]
+    coarse, fine = lines["W4A4&8 k_mad 3"], lines["W4A4&8 k_mad 2"]
+    assert 0 < coarse["salient"] < fine["salient"] < 0.5 and coarse["zeros"] > fine["zeros"]
+    assert coarse["energy_opcount"] < fine["energy_opcount"] < lines["W4A8"]["energy_opcount"]
+    assert lines["W4A8"]["energy_opcount"] == pytest.approx(MAC8)
+    assert all(one["bits_per_byte"] > 0 and one["tokens"] == 62 for one in lines.values())
+    assert "W4A4&8 k_mad 2" in capsys.readouterr().out
+
+    def never(*_):
+        raise AssertionError("measured again")
+    monkeypatch.setattr(evaluate, "score", never)
+    assert evaluate.main(argv) == 0 and json.loads(out.read_text()) == report
+
+
+@pytest.mark.parametrize("more, words", [
+    (["--k-mad", "a"], "--k-mad a"), (["--k-mad", "0"], "positive"),
+    (["--text", "/none.txt"], "none.txt"), (["--json", "/no/such/e.json"], "--json")])
+def test_mistakes(folder, more, words, capsys):
+    assert evaluate.main([str(folder), "--tokens", "8", *more]) == 2
+    err = capsys.readouterr().err
+    assert words in err and err.count("\n") == 1
+
+
+def test_models_that_cannot_be_loaded(folder, tmp_path, capsys):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for file in folder.iterdir():
+        (broken / file.name).write_bytes(file.read_bytes())
+    (broken / "model.safetensors").write_bytes((broken / "model.safetensors").read_bytes()[:999])
+    small = tmp_path / "small"
+    opt(vocab_size=100).save_pretrained(small)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (small / name).write_bytes((folder / name).read_bytes())
+    for path, words in ((empty, "config.json"), (broken, "broken"), (small, "do not belong"),
+                        (tmp_path / "none", "no such file")):
+        with pytest.raises(ModelError, match=words):
+            load(path)
+
+
+def test_the_papers_figures_by_operation_count():
+    def saving(p):
+        return 1 - op_count(Traffic(100, 100, 1.0, p, 4, 4, 7)) / (10_000 * MAC8)
+    assert saving(0.0264) == pytest.approx(0.8466, abs=1e-4)
+    assert 1 / (1 - saving(0.1)) == pytest.approx(4.6, abs=1e-2)
+
+
+def test_movement_outweighs_operations():
+    layer = Traffic(576, 576, 0.8, 0.05, 4.5, 4.5, 7)
+    assert movement(layer) > 20 * op_count(layer)
+    assert movement(Traffic(576, 576, 0.4, 0.05, 4.5, 4.5, 7)) < movement(layer)
+
+
+def test_recipe_names():
+    named = evaluate.recipes([3.0], True, "rtn")
+    assert named["W4A4&8 k_mad 3"] == Recipe(k_mad=3.0, attention=True, wgt="rtn")
+    assert named["unquantised"].acts == "float"
