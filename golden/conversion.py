@@ -11,7 +11,7 @@ functions stay, and so does the output layer unless the recipe names it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from golden.act_coder import ActCoder
 from golden.gguf_model import ModelError
+from golden.gptq import gptq, hessians
 from golden.grid import WgtGrid
 from golden.hybrid_attention import HybridAttention, attention_function
 from golden.hybrid_linear import HybridLinear, Products
@@ -61,9 +62,10 @@ def convert(model: nn.Module, recipe: Recipe, *, grids: Mapping[str, WgtGrid] | 
             products: Products | None = None) -> Report:
     """Replace the layers of `model`, in place, by what the recipe says.
 
-    grids: the integer grids that layers came with, by module name (wgt "shipped"). calibration:
-    static steps by module name (step "static"; `calibrate` makes them). products: computes sums of
-    integers; None: in floating point, which is faster (see `HybridLinear`).
+    grids: integer grids by module name, that layers came with (wgt "shipped") or that `gptq_grids`
+    made (wgt "gptq"). calibration: static steps by module name (step "static"; `calibrate` makes
+    them). products: computes sums of integers; None: in floating point, which is faster (see
+    `HybridLinear`).
     Raises `ModelError` naming the layer; the model is then as it was.
     """
     if recipe.acts == "float":
@@ -134,13 +136,42 @@ def _grid(name: str, module: nn.Linear, recipe: Recipe,
         grid = grids[name]
         kind = "offsets" if grid.offset is not None else "symmetric"
         return grid, f"hybrid: its own 4-bit weights, groups of {grid.group}, {kind}"
+    if recipe.wgt == "gptq":
+        if name not in grids:
+            raise ModelError(f"{name}: a recipe with GPTQ needs its grids "
+                             "(golden.conversion.gptq_grids)")
+        grid, how = grids[name], "by GPTQ"
+    else:
+        grid, how = rounded(weight, _group(name, module, recipe)), "rounded"
+    what = "one scale per channel" if grid.groups == 1 else f"groups of {grid.group}"
+    return grid, f"hybrid: INT4, {what}, {how}"
+
+
+def _group(name: str, module: nn.Linear, recipe: Recipe) -> int:
+    """Inputs per weight scale."""
     group = recipe.group or module.in_features
     if module.in_features % group:
         raise ModelError(f"{name}: {module.in_features} inputs are no multiple of the weight group "
                          f"{group}; use a divisor, or 0 for one scale per channel")
-    grid = rounded(weight, group)
-    what = "one scale per channel" if grid.groups == 1 else f"groups of {group}"
-    return grid, f"hybrid: INT4, {what}, rounded"
+    return group
+
+
+def gptq_grids(model: nn.Module, recipe: Recipe, rows: Iterable[Tensor],
+               tell: Callable[[str], None] = lambda name: None) -> dict[str, WgtGrid]:
+    """Weights of every layer that the recipe converts, by GPTQ on calibration text.
+
+    rows: int64 [T] token ids each; inputs are those of the float model. `tell` is called with each
+    layer's name. Raises `ModelError`.
+    """
+    head = output_layer(model)
+    layers = {name: module for name, module in model.named_modules()
+              if isinstance(module, nn.Linear) and (recipe.head or module is not head)}
+    groups = {name: _group(name, module, recipe) for name, module in layers.items()}
+    found = {}
+    for name, hessian in hessians(model, rows, lambda name: name in layers).items():
+        tell(name)
+        found[name] = gptq(layers[name].weight.detach(), hessian, groups[name])
+    return found
 
 
 def rounded(weight: Tensor, group: int) -> WgtGrid:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,14 @@ from rich.table import Table
 
 from golden import austen
 from golden.cache import cache_dir, progress, replacing
-from golden.conversion import Report, convert
+from golden.conversion import Report, convert, gptq_grids
 from golden.fetch import HashMismatch, RealDataUnavailable
 from golden.gguf_model import ModelError
 from golden.hybrid_linear import HybridLinear
 from golden.model_energy import Traffic, movement, op_count
 from golden.models import NAMES, LanguageModel, load
 from golden.perplexity import score, windows
-from golden.recipe import Recipe, RecipeError
+from golden.recipe import WGTS, Recipe, RecipeError
 
 #: Recipes that every evaluation compares, by name; the k_mad ones follow.
 FIXED = {"unquantised": Recipe(acts="float"), "A8": Recipe(acts="int8"), "A4": Recipe(acts="int4")}
@@ -42,6 +42,17 @@ def recipes(k_mads: Sequence[float], attention: bool, wgt: str) -> dict[str, Rec
     found |= {f"{bits}A4&8 k_mad {k:g}": Recipe(k_mad=k) for k in k_mads}
     return {name: one if one.acts == "float" else one.with_(attention=attention, wgt=wgt)
             for name, one in found.items()}
+
+
+def calibrated(lm: LanguageModel, named: dict[str, Recipe], length: int) -> LanguageModel:
+    """The model with weights by GPTQ, from 16 windows of Emma."""
+    text = austen.paragraphs(austen.novels()["emma"])
+    recipe = next(one for one in named.values() if one.wgt == "gptq")
+    with progress() as bar:
+        task = bar.add_task("GPTQ", total=None)
+        grids = gptq_grids(lm.model, recipe, windows(lm, text, length, 16),
+                           lambda name: bar.update(task, description=f"GPTQ of {name}"))
+    return replace(lm, grids=grids)
 
 
 def costs(lm: LanguageModel, report: Report, recipe: Recipe) -> dict[str, float]:
@@ -86,8 +97,7 @@ def evaluate(lm: LanguageModel, rows: Sequence[torch.Tensor], named: dict[str, R
             bar.update(task, description=name, completed=number * len(rows))
             if name in done:
                 continue
-            trial = LanguageModel(lm.name, copy.deepcopy(lm.model), lm.tokenizer, lm.context,
-                                  lm.baseline, lm.grids)
+            trial = replace(lm, model=copy.deepcopy(lm.model))
             report = convert(trial.model, recipe, grids=lm.grids)
             found = score(trial, rows, lambda: bar.advance(task))
             done[name] = {"recipe": name, "ppl": found.perplexity,
@@ -130,8 +140,9 @@ def parser() -> argparse.ArgumentParser:
                    help="tokens of a window, at most (default: 512)")
     p.add_argument("--k-mad", default="3.5,3,2.5,2", metavar="X,...",
                    help="cuts of the hybrid recipes (default: 3.5,3,2.5,2)")
-    p.add_argument("--wgt", default="shipped", choices=["shipped", "rtn"],
-                   help="weights: the model's own 4-bit grid if it has one (default), or rounded")
+    p.add_argument("--wgt", default="shipped", choices=WGTS,
+                   help="weights: the model's own 4-bit grid if it has one (default), rounded, or "
+                        "by GPTQ on the opening of Emma")
     p.add_argument("--attention", action="store_true", help="attention's products as well, with "
                    "4-bit K and V")
     p.add_argument("--json", type=Path, metavar="FILE", help="also write the figures as JSON")
@@ -157,6 +168,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         rows = windows(lm, text, length, -(-args.tokens // length))
         key = hashlib.sha256(repr([args.model, args.attention, args.wgt, [row.tolist() for row in
                                                                         rows]]).encode())
+        if args.wgt == "gptq":
+            lm = calibrated(lm, named, length)
         kept = cache_dir() / f"evaluate-{key.hexdigest()[:16]}.json"
         lines = evaluate(lm, rows, named, kept)
     except (ModelError, RecipeError, RealDataUnavailable, HashMismatch, OSError,

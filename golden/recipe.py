@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from golden.act_coder import MODES, ActCoder
 
-WGTS = ("shipped", "rtn")
+WGTS = ("shipped", "rtn", "gptq")
 STEPS = ("token", "static")
 #: Layers that read the same input, or inputs alike, by the last part of their module's name.
 KINDS = {"q_proj": "qkv", "k_proj": "qkv", "v_proj": "qkv", "o_proj": "out", "out_proj": "out",
@@ -29,9 +29,9 @@ class Recipe:
     #: largest value at the top of the range), "float" (not at all).
     acts: str = "hybrid"
     #: "shipped": a layer's own 4-bit grid, exactly, where its file has one, else as "rtn".
-    #: "rtn": symmetric INT4, rounded to nearest.
+    #: "rtn": symmetric INT4, rounded to nearest. "gptq": symmetric INT4 by GPTQ, which needs text.
     wgt: str = "shipped"
-    group: int = 0                  #: "rtn": inputs per weight scale; 0: all, one per channel
+    group: int = 0                  #: rtn, gptq: inputs per weight scale; 0: one per channel
     k_mad: float = 3.0              #: cut in units of sigma, where `k_mads` says nothing else
     k_mads: Mapping[str, float] = field(default_factory=dict)    #: by kind (qkv, out, up, down)
     step: str = "token"             #: "token", or "static": one per layer, calibrated

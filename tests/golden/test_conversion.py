@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from golden.conversion import calibrate, convert, rounded
+from golden.conversion import calibrate, convert, gptq_grids, rounded
 from golden.gguf_model import ModelError
 from golden.grid import WgtGrid
 from golden.hybrid_linear import HybridLinear, golden_product, golden_products
@@ -102,6 +102,20 @@ def test_text_comes_out_the_same_token_by_token(model):
             cache = out.cache
             found.append(out.logits[0, 0])
     assert torch.allclose(torch.stack(found), whole, atol=1e-5)
+
+
+def test_gptq_needs_its_grids_and_loses_less(model):
+    recipe = Recipe(wgt="gptq", k_mad=0.2, exp_max=12)
+    with pytest.raises(ModelError, match="gptq_grids"):
+        convert(model, recipe)
+    want, names = logits(model), []
+    grids = gptq_grids(model, recipe, IDS, names.append)
+    assert set(names) == set(grids) and "lm_head" not in grids
+    by_rounding = copy.deepcopy(model)
+    report = convert(model, recipe, grids=grids)
+    convert(by_rounding, recipe.with_(wgt="rtn"))
+    assert "by GPTQ" in str(report)
+    assert (logits(model) - want).norm() < (logits(by_rounding) - want).norm()
 
 
 def test_any_module_with_linear_layers():
