@@ -68,6 +68,13 @@ class ActCoder:
         self._last = x, level, step
         return level, step
 
+    @property
+    def last(self) -> Tensor:
+        """The levels that were coded last, int64 [T, K]. Raises ValueError before the first."""
+        if self._last is None:
+            raise ValueError("nothing was coded yet")
+        return self._last[1].reshape(-1, self._last[1].shape[-1]).to(torch.int64)
+
     def steps(self, x: Tensor) -> Tensor:
         """The step of every token, float64 [..., 1]."""
         if self.mode != "hybrid":

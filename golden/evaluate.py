@@ -10,8 +10,9 @@ import argparse
 import copy
 import hashlib
 import json
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -87,8 +88,21 @@ def costs(lm: LanguageModel, report: Report, recipe: Recipe) -> dict[str, float]
             "energy_movement": moved / macs}
 
 
+#: (cycles, a dense array's cycles) per token of a model, given each layer's levels, int64 [T, K].
+Cycles = Callable[[torch.nn.Module, Mapping[str, torch.Tensor]], tuple[float, float]]
+#: Tokens at a time, for cycles: they share the loads.
+BATCH = 16
+
+
+def on_array(lm: LanguageModel, report: Report, cycles: Cycles) -> dict[str, float]:
+    """Cycles per token on an array, of the last window's first tokens."""
+    found, dense = cycles(lm.model, {name: coder.last[:BATCH]
+                                     for name, coder in report.coders.items()})
+    return {"cycles": found, "cycles_dense": dense}
+
+
 def evaluate(lm: LanguageModel, rows: Sequence[torch.Tensor], named: dict[str, Recipe],
-             kept: Path) -> list[dict[str, Any]]:
+             kept: Path, cycles: Cycles) -> list[dict[str, Any]]:
     """One line per recipe, with progress; each is kept in `kept` as soon as it is known."""
     done: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
     with progress() as bar:
@@ -104,6 +118,8 @@ def evaluate(lm: LanguageModel, rows: Sequence[torch.Tensor], named: dict[str, R
                           "bits_per_byte": found.bits_per_byte, "tokens": found.tokens,
                           "executable": recipe.executable or "yes", "settings": asdict(recipe),
                           **costs(trial, report, recipe)}
+            if recipe.acts == "hybrid" and not recipe.executable:
+                done[name] |= on_array(trial, report, cycles)
             with replacing(kept) as part:
                 part.write_text(json.dumps(done))
     return [done[name] for name in named]
@@ -113,16 +129,20 @@ def show(lm: LanguageModel, lines: Sequence[dict[str, Any]], console: Console) -
     """The table."""
     table = Table(title=f"{lm.name}; unquantised is {lm.baseline}")
     for head in ("recipe", "perplexity", "more", "bits/byte", "salient", "by MAC", "zeros",
-                 "op-count pJ", "with movement pJ"):
+                 "cycles/token", "of dense", "op-count pJ", "with movement pJ"):
         table.add_column(head, justify="left" if head == "recipe" else "right")
     base = lines[0]["ppl"]
     for one in lines:
         table.add_row(one["recipe"], f"{one['ppl']:.2f}", f"{one['ppl'] / base - 1:+.1%}",
                       f"{one['bits_per_byte']:.4f}", *(
             (f"{one['salient']:.1%}", f"{one['salient_by_mac']:.1%}", f"{one['zeros']:.1%}",
+             *((f"{one['cycles']:,.0f}", f"{one['cycles'] / one['cycles_dense']:.2f}")
+               if "cycles" in one else ("", "")),
              f"{one['energy_opcount']:.3f}", f"{one['energy_movement']:.3f}")
-            if "salient" in one else ("", "", "", "", "")))
+            if "salient" in one else ()))
     console.print(table)
+    console.print("cycles: linear layers one by one, 16 tokens at a time, loads and all, by the "
+                  "cycle model", highlight=False)
     console.print("pJ per MAC of a dense layer, two ways of counting that do not compare: "
                   "golden/model_energy.py", highlight=False)
 
@@ -143,9 +163,13 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--wgt", default="shipped", choices=WGTS,
                    help="weights: the model's own 4-bit grid if it has one (default), rounded, or "
                         "by GPTQ on the opening of Emma")
+    p.add_argument("--pe", default="16x16", metavar="RxC",
+                   help="the array whose cycles are estimated (default: 16x16)")
     p.add_argument("--attention", action="store_true", help="attention's products as well, with "
                    "4-bit K and V")
     p.add_argument("--json", type=Path, metavar="FILE", help="also write the figures as JSON")
+    p.add_argument("--plot", type=Path, metavar="FILE",
+                   help="also draw perplexity against energy, .svg or .png")
     return p
 
 
@@ -153,30 +177,49 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit code: 0 done, 2 for what cannot be obeyed."""
     args = parser().parse_args(argv)
     torch.set_num_threads(1)
+    # The command is where the golden model and the machine's cycle model meet; neither needs this.
+    from sim.model_cycles import model_cycles
+    from spinteger.config import Config, ConfigError
+
     try:
         try:
             k_mads = [float(part) for part in args.k_mad.split(",")]
         except ValueError:
             raise RecipeError(f"--k-mad {args.k_mad}: numbers, as 3.5,3,2.5") from None
         named = recipes(k_mads, args.attention, args.wgt)
-        if args.json and not args.json.resolve().parent.is_dir():
-            raise RecipeError(f"--json {args.json}: its folder does not exist")
+        found = re.fullmatch(r"(\d+)x(\d+)", args.pe)
+        if found is None:
+            raise ConfigError(f"--pe {args.pe}: rows x columns, as 16x16")
+        cfg = Config(rows=int(found[1]), cols=int(found[2]), bus_bits=256)
+        for name, path in (("--json", args.json), ("--plot", args.plot)):
+            if path and not path.resolve().parent.is_dir():
+                raise ConfigError(f"{name} {path}: its folder does not exist")
+        if args.plot:
+            if args.plot.suffix not in (".svg", ".png"):
+                raise ConfigError(f"--plot {args.plot}: must end in .svg or .png")
+            try:
+                from golden.evaluate_plot import plot
+            except ImportError:
+                raise ConfigError("--plot needs matplotlib: pip install -e .[explore]") from None
         text = (args.text.read_text(encoding="utf-8") if args.text else
                 austen.paragraphs(austen.novels()[austen.HELD_OUT]))
         lm = load(args.model)
         length = min(args.length, lm.context)
         rows = windows(lm, text, length, -(-args.tokens // length))
-        key = hashlib.sha256(repr([args.model, args.attention, args.wgt, [row.tolist() for row in
-                                                                        rows]]).encode())
+        wish = [args.model, args.attention, args.wgt, args.pe, [row.tolist() for row in rows]]
+        key = hashlib.sha256(repr(wish).encode())
         if args.wgt == "gptq":
             lm = calibrated(lm, named, length)
         kept = cache_dir() / f"evaluate-{key.hexdigest()[:16]}.json"
-        lines = evaluate(lm, rows, named, kept)
-    except (ModelError, RecipeError, RealDataUnavailable, HashMismatch, OSError,
+        lines = evaluate(lm, rows, named, kept,
+                         lambda model, levels: model_cycles(model, levels, cfg))
+    except (ConfigError, ModelError, RecipeError, RealDataUnavailable, HashMismatch, OSError,
             UnicodeDecodeError) as error:
         print(f"golden.evaluate: {error}", file=sys.stderr)
         return 2
-    show(lm, lines, Console(width=140))
+    show(lm, lines, Console(width=160))
+    if args.plot:
+        plot(f"{lm.name}, {lines[0]['tokens']:,} tokens", lines, args.plot)
     if args.json:
         with replacing(args.json) as part:
             part.write_text(json.dumps({"benchmark": "evaluate", "model": lm.name,

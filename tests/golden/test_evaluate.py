@@ -9,6 +9,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch.nn import functional as fn
 
 from golden import evaluate
+from golden.evaluate_plot import front
 from golden.gguf_model import ModelError
 from golden.model_energy import MAC8, Traffic, movement, op_count
 from golden.models import load
@@ -64,8 +65,10 @@ def test_table_json_and_going_on(folder, tmp_path, monkeypatch, capsys):
     text, out = tmp_path / "t.txt", tmp_path / "e.json"
     text.write_text(TEXT)
     argv = [str(folder), "--text", str(text), "--tokens", "64", "--length", "32",
-            "--k-mad", "3,2", "--json", str(out)]
+            "--k-mad", "3,2", "--json", str(out),
+            "--plot", str(tmp_path / "e.svg")]
     assert evaluate.main(argv) == 0
+    assert "W4A8" in (tmp_path / "e.svg").read_text()
     report = json.loads(out.read_text())
     lines = {one["recipe"]: one for one in report["recipes"]}
     assert list(lines) == ["unquantised", "W4A8", "W4A4", "W4A4&8 k_mad 3", "W4A4&8 k_mad 2"]
@@ -74,6 +77,7 @@ def test_table_json_and_going_on(folder, tmp_path, monkeypatch, capsys):
     assert coarse["energy_opcount"] < fine["energy_opcount"] < lines["W4A8"]["energy_opcount"]
     assert lines["W4A8"]["energy_opcount"] == pytest.approx(MAC8)
     assert all(one["bits_per_byte"] > 0 and one["tokens"] == 62 for one in lines.values())
+    assert coarse["cycles"] > coarse["cycles_dense"] > 0 and "cycles" not in lines["W4A4"]
     assert "W4A4&8 k_mad 2" in capsys.readouterr().out
 
     def never(*_):
@@ -84,7 +88,8 @@ def test_table_json_and_going_on(folder, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("more, words", [
     (["--k-mad", "a"], "--k-mad a"), (["--k-mad", "0"], "positive"),
-    (["--text", "/none.txt"], "none.txt"), (["--json", "/no/such/e.json"], "--json")])
+    (["--text", "/none.txt"], "none.txt"), (["--pe", "16"], "--pe 16"),
+    (["--pe", "0x4"], "rows"), (["--plot", "e.txt"], ".svg"), (["--json", "/no/such/e.json"], "--json")])
 def test_mistakes(folder, more, words, capsys):
     assert evaluate.main([str(folder), "--tokens", "8", *more]) == 2
     err = capsys.readouterr().err
@@ -120,6 +125,12 @@ def test_movement_outweighs_operations():
     layer = Traffic(576, 576, 0.8, 0.05, 4.5, 4.5, 7)
     assert movement(layer) > 20 * op_count(layer)
     assert movement(Traffic(576, 576, 0.4, 0.05, 4.5, 4.5, 7)) < movement(layer)
+
+
+def test_front():
+    points = [{"recipe": name, "ppl": ppl, "e": e} for name, ppl, e in (
+        ("a", 10.0, 5.0), ("b", 12.0, 3.0), ("worse", 12.0, 4.0), ("c", 20.0, 1.0))]
+    assert [one["recipe"] for one in front(points, "e")] == ["c", "b", "a"]
 
 
 def test_recipe_names():
