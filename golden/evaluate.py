@@ -23,7 +23,8 @@ from rich.table import Table
 
 from golden import austen
 from golden.cache import cache_dir, progress, replacing
-from golden.conversion import Report, convert, gptq_grids
+from golden.calibration import calibrated
+from golden.conversion import Report, convert
 from golden.fetch import HashMismatch, RealDataUnavailable
 from golden.gguf_model import ModelError
 from golden.hybrid_linear import HybridLinear
@@ -43,17 +44,6 @@ def recipes(k_mads: Sequence[float], attention: bool, wgt: str) -> dict[str, Rec
     found |= {f"{bits}A4&8 k_mad {k:g}": Recipe(k_mad=k) for k in k_mads}
     return {name: one if one.acts == "float" else one.with_(attention=attention, wgt=wgt)
             for name, one in found.items()}
-
-
-def calibrated(lm: LanguageModel, named: dict[str, Recipe], length: int) -> LanguageModel:
-    """The model with weights by GPTQ, from 16 windows of Emma."""
-    text = austen.paragraphs(austen.novels()["emma"])
-    recipe = next(one for one in named.values() if one.wgt == "gptq")
-    with progress() as bar:
-        task = bar.add_task("GPTQ", total=None)
-        grids = gptq_grids(lm.model, recipe, windows(lm, text, length, 16),
-                           lambda name: bar.update(task, description=f"GPTQ of {name}"))
-    return replace(lm, grids=grids)
 
 
 def costs(lm: LanguageModel, report: Report, recipe: Recipe) -> dict[str, float]:
@@ -209,7 +199,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         wish = [args.model, args.attention, args.wgt, args.pe, [row.tolist() for row in rows]]
         key = hashlib.sha256(repr(wish).encode())
         if args.wgt == "gptq":
-            lm = calibrated(lm, named, length)
+            lm = calibrated(lm, next(one for one in named.values() if one.wgt == "gptq"))
         kept = cache_dir() / f"evaluate-{key.hexdigest()[:16]}.json"
         lines = evaluate(lm, rows, named, kept,
                          lambda model, levels: model_cycles(model, levels, cfg))

@@ -18,13 +18,14 @@ import torch
 from torch import Tensor
 
 from gen.options import OneLineParser
+from golden.calibration import calibrated
 from golden.codes import recode
 from golden.conversion import convert
 from golden.fetch import HashMismatch, RealDataUnavailable
 from golden.gguf_model import ModelError
 from golden.hybrid_linear import HybridLinear, Product, golden_product, golden_products
 from golden.models import NAMES, LanguageModel, load
-from golden.recipe import Recipe, RecipeError
+from golden.recipe import WGTS, Recipe, RecipeError
 from sim.accelerator import Accelerator, Layer
 from sim.jobs import Job
 from spinteger.config import Config, ConfigError
@@ -127,6 +128,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--seed", type=int, default=1, help="of the drawing (default: 1)")
     p.add_argument("--k-mad", type=float, default=3.0, metavar="X",
                    help="salience starts at X sigma (default: 3.0)")
+    p.add_argument("--wgt", default="shipped", choices=WGTS,
+                   help="weights: the model's own 4-bit grid if it has one (default), rounded, or "
+                        "by GPTQ on the opening of Emma")
     p.add_argument("--backend", default="verilator",
                    help="verilator, cocotb-verilator, icarus, golden (default: verilator)")
     return p
@@ -139,7 +143,9 @@ def machine() -> Config:
 
 def run(args: argparse.Namespace, lm: LanguageModel, ids: list[int]) -> int:
     """Speak, report; the exit code."""
-    recipe = Recipe(k_mad=args.k_mad, attention=True)
+    recipe = Recipe(k_mad=args.k_mad, attention=True, wgt=args.wgt)
+    if args.wgt == "gptq":
+        lm = calibrated(lm, recipe)
     products = MachineProducts(Accelerator(machine(), args.backend))
     convert(lm.model, recipe, grids=lm.grids, products=products)
     print(f"{lm.name}, 16x16 machine, {args.backend}: building the simulator, trying each layer",

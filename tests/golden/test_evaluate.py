@@ -89,7 +89,8 @@ def test_table_json_and_going_on(folder, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("more, words", [
     (["--k-mad", "a"], "--k-mad a"), (["--k-mad", "0"], "positive"),
     (["--text", "/none.txt"], "none.txt"), (["--pe", "16"], "--pe 16"),
-    (["--pe", "0x4"], "rows"), (["--plot", "e.txt"], ".svg"), (["--json", "/no/such/e.json"], "--json")])
+    (["--pe", "0x4"], "rows"), (["--plot", "e.txt"], ".svg"),
+    (["--json", "/no/such/e.json"], "--json")])
 def test_mistakes(folder, more, words, capsys):
     assert evaluate.main([str(folder), "--tokens", "8", *more]) == 2
     err = capsys.readouterr().err
