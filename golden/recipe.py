@@ -36,6 +36,7 @@ class Recipe:
     k_mads: Mapping[str, float] = field(default_factory=dict)    #: by kind (qkv, out, up, down)
     step: str = "token"             #: "token", or "static": one per layer, calibrated
     pow2: bool = False              #: steps rounded to powers of two, which a shift of V can apply
+    snap: bool = False              #: a token's step a little smaller: its largest value is exact
     window: int = 7                 #: L of signed acts
     unsigned_window: int = 0        #: L of acts that are never negative; 0: as `window`
     salience: bool = True           #: False: values beyond the window are clipped
@@ -74,7 +75,7 @@ class Recipe:
         return ActCoder(mode=self.acts, k_mad=self.k_mads.get(kind, self.k_mad),
                         window=self.unsigned_window if narrow else self.window, signed=not narrow,
                         sal_bits=self.sal_bits, exp_max=self.exp_max, pow2=self.pow2,
-                        salience=self.salience)
+                        snap=self.snap, salience=self.salience)
 
     @property
     def executable(self) -> str:

@@ -74,6 +74,24 @@ def test_steps_as_powers_of_two():
     assert bool((step.log2() % 1 == 0).all()) and bool(((step / exact).log2().abs() <= 0.5).all())
 
 
+@pytest.mark.parametrize("name", ["normal", "outliers", "massive", "zero"])
+def test_snapped_steps_make_the_largest_value_exact(name):
+    x = CASES[name]
+    plain, snapped = ActCoder(k_mad=2.0), ActCoder(k_mad=2.0, snap=True)
+    step, exact = plain.steps(x), snapped.steps(x)
+    assert bool((exact <= step).all())
+    level = snapped.levels(x, exact)
+    at = x.abs().argmax(-1, keepdim=True)
+    massive = level.gather(-1, at).abs() > 127
+    fits = step * 127 * 2 ** 9 >= x.abs().amax(-1, keepdim=True)
+    assert bool((exact[fits] >= step[fits] * (1 - 1 / 63)).all())
+    assert torch.equal(exact[~massive], step[~massive])
+    error = (level.double() * exact - x.double()).gather(-1, at).abs()
+    size = x.abs().amax(-1, keepdim=True)
+    assert bool((error[massive & fits] <= 1e-9 * size[massive & fits]).all())
+    assert torch.equal(level.long(), codes.value(codes.encode(x, exact, Config())))
+
+
 def test_layers_that_share_an_input_code_it_once():
     coder, x = ActCoder(), CASES["even"]
     first, again = coder(x), coder(x)
