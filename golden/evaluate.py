@@ -21,8 +21,17 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from golden import austen
+from golden import (
+    act_coder,
+    austen,
+    conversion,
+    hybrid_attention,
+    hybrid_linear,
+    model_energy,
+    perplexity,
+)
 from golden.cache import cache_dir, progress, replacing
+from golden.cache import recipe as code_of
 from golden.calibration import calibrated
 from golden.conversion import Report, convert
 from golden.fetch import HashMismatch, RealDataUnavailable
@@ -91,6 +100,17 @@ def on_array(lm: LanguageModel, report: Report, cycles: Cycles) -> dict[str, flo
     return {"cycles": found, "cycles_dense": dense}
 
 
+def fingerprint(lm: LanguageModel, rows: Sequence[torch.Tensor], cfg: Any) -> str:
+    """Of all that decides an evaluation's figures but for the recipes: weights, text, code."""
+    data = hashlib.sha256(repr(cfg).encode())
+    for tensor in (*lm.model.state_dict().values(), *rows,
+                   *(grid.codes for grid in lm.grids.values())):
+        data.update(tensor.detach().contiguous().numpy().tobytes())
+    code = code_of(act_coder, conversion, hybrid_attention, hybrid_linear, model_energy, perplexity,
+                   data=data.hexdigest())
+    return code.replace("-", "")
+
+
 def evaluate(lm: LanguageModel, rows: Sequence[torch.Tensor], named: dict[str, Recipe],
              kept: Path, cycles: Cycles) -> list[dict[str, Any]]:
     """One line per recipe, with progress; each is kept in `kept` as soon as it is known."""
@@ -99,7 +119,7 @@ def evaluate(lm: LanguageModel, rows: Sequence[torch.Tensor], named: dict[str, R
         task = bar.add_task("", total=len(named) * len(rows))
         for number, (name, recipe) in enumerate(named.items()):
             bar.update(task, description=name, completed=number * len(rows))
-            if name in done:
+            if done.get(name, {}).get("settings") == asdict(recipe):
                 continue
             trial = replace(lm, model=copy.deepcopy(lm.model))
             report = convert(trial.model, recipe, grids=lm.grids)
@@ -196,11 +216,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         lm = load(args.model)
         length = min(args.length, lm.context)
         rows = windows(lm, text, length, -(-args.tokens // length))
-        wish = [args.model, args.attention, args.wgt, args.pe, [row.tolist() for row in rows]]
-        key = hashlib.sha256(repr(wish).encode())
         if args.wgt == "gptq":
             lm = calibrated(lm, next(one for one in named.values() if one.wgt == "gptq"))
-        kept = cache_dir() / f"evaluate-{key.hexdigest()[:16]}.json"
+        kept = cache_dir() / f"evaluate-{fingerprint(lm, rows, cfg)}.json"
         lines = evaluate(lm, rows, named, kept,
                          lambda model, levels: model_cycles(model, levels, cfg))
     except (ConfigError, ModelError, RecipeError, RealDataUnavailable, HashMismatch, OSError,

@@ -84,6 +84,9 @@ def test_table_json_and_going_on(folder, tmp_path, monkeypatch, capsys):
         raise AssertionError("measured again")
     monkeypatch.setattr(evaluate, "score", never)
     assert evaluate.main(argv) == 0 and json.loads(out.read_text()) == report
+    text.write_text(TEXT[1:])
+    with pytest.raises(AssertionError, match="again"):
+        evaluate.main(argv)
 
 
 @pytest.mark.parametrize("more, words", [
