@@ -88,8 +88,8 @@ NOT_CLAIMED = """## What is not claimed
 - No silicon: nothing here was measured on a chip.
 - No wires between standard cells but a constant per pin: no placement, no routing.
 - Memories by a model: bits moved times a constant, in a column of its own. No leakage.
-- Whole-model accuracy is not measured here (issue 5): layers equal the golden model, which is not
-  the float model.
+- Whole-model accuracy is not on this page: layers equal the golden model, which is not the float
+  model. See [models.md](models.md).
 - No power of an FPGA board was measured.
 - Rivals are our own implementations, with the same care and the same test; not their authors' code.
 - Cycles exclude loads where it says so. GOPS on the FPGA assume that loads are hidden, and are

@@ -70,6 +70,8 @@ def batches(ids: Tensor, generator: torch.Generator) -> Tensor:
 
 def train(out: Path, steps: int, seed: int) -> None:
     """Train, or go on training; writes checkpoint and log."""
+    if (out / "training.json").exists():
+        raise SystemExit(f"{out} holds a model that is trained: use another --out")
     texts = {name: austen.paragraphs(text) for name, text in austen.novels().items()}
     corpus = "".join(texts[name] for name in austen.TRAINING)
     held_out = texts[austen.HELD_OUT]
@@ -92,6 +94,9 @@ def train(out: Path, steps: int, seed: int) -> None:
     saved = out / "training.pt"
     if saved.exists():
         state = torch.load(saved, weights_only=True)
+        if state.get("plan", [steps, seed]) != [steps, seed]:
+            raise SystemExit(f"{saved} was made with --steps and --seed {state['plan']}: use "
+                             "these, or another --out")
         model.load_state_dict(state["model"])
         for optimizer, inner in zip(optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(inner)
@@ -125,6 +130,7 @@ def train(out: Path, steps: int, seed: int) -> None:
             print(log[-1], flush=True)
             part = saved.with_suffix(".part")
             torch.save({"model": model.state_dict(), "step": step + 1, "log": log,
+                        "plan": [steps, seed],
                         "optimizers": [optimizer.state_dict() for optimizer in optimizers],
                         "generator": generator.get_state(), "rng": torch.get_rng_state(),
                         "seconds": time.monotonic() - began}, part)

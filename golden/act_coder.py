@@ -55,18 +55,19 @@ class ActCoder:
     salience: bool = True            #: False: values beyond the window are clipped to it
     counts: Counts = field(default_factory=Counts)
     _last: tuple[Tensor, Tensor, Tensor] | None = field(default=None, repr=False)
+    _version: int = 0               # of the input that was coded last: it may be changed in place
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x: float [..., K] -> (levels, float32 whole numbers [..., K]; steps, float64 [..., 1]).
 
         The same tensor is coded once, for all layers that share it.
         """
-        if self._last is not None and self._last[0] is x:
+        if self._last is not None and self._last[0] is x and self._version == x._version:
             return self._last[1:]
         step = self.steps(x)
         level = self.levels(x, step)
         self.counts.add(level, self.window if self.mode == "hybrid" else 1 << 30)
-        self._last = x, level, step
+        self._last, self._version = (x, level, step), x._version
         return level, step
 
     @property

@@ -73,12 +73,18 @@ def convert(model: nn.Module, recipe: Recipe, *, grids: Mapping[str, WgtGrid] | 
     if recipe.step == "static" and calibration is None:
         raise ModelError("a recipe with static steps needs a calibration "
                          "(golden.conversion.calibrate)")
+    if isinstance(model, nn.Linear):
+        raise ModelError("the model is a linear layer itself: put it into a torch.nn.Sequential")
     head = output_layer(model)
+    inside = tuple(f"{name}." for name, module in model.named_modules()
+                   if isinstance(module, nn.MultiheadAttention))
     made: dict[str, HybridLinear] = {}
     lines: list[Line] = []
     shared: dict[tuple[str, str], ActCoder] = {}
     coders: dict[str, ActCoder] = {}
-    for name, module in model.named_modules():
+    for name, module in model.named_modules(remove_duplicate=False):
+        if isinstance(module, nn.Linear) and name.startswith(inside):
+            continue            # torch reads its weight itself; the line of its parent says so
         if isinstance(module, nn.Linear):
             shape = f"{module.in_features} -> {module.out_features}"
             if module is head and not recipe.head:
@@ -133,18 +139,30 @@ def _grid(name: str, module: nn.Linear, recipe: Recipe,
     if bad := int((~torch.isfinite(weight)).sum()):
         raise ModelError(f"{name}: weights are not all finite ({bad} are NaN or infinite)")
     if recipe.wgt == "shipped" and name in grids:
-        grid = grids[name]
+        grid = _fitting(name, module, grids)
         kind = "offsets" if grid.offset is not None else "symmetric"
         return grid, f"hybrid: its own 4-bit weights, groups of {grid.group}, {kind}"
     if recipe.wgt == "gptq":
         if name not in grids:
             raise ModelError(f"{name}: a recipe with GPTQ needs its grids "
                              "(golden.conversion.gptq_grids)")
-        grid, how = grids[name], "by GPTQ"
+        grid, how = _fitting(name, module, grids), "by GPTQ"
+        if grid.offset is not None:
+            raise ModelError(f"{name}: its grid has offsets, so GPTQ did not make it "
+                             "(golden.conversion.gptq_grids)")
     else:
         grid, how = rounded(weight, _group(name, module, recipe)), "rounded"
     what = "one scale per channel" if grid.groups == 1 else f"groups of {grid.group}"
     return grid, f"hybrid: INT4, {what}, {how}"
+
+
+def _fitting(name: str, module: nn.Linear, grids: Mapping[str, WgtGrid]) -> WgtGrid:
+    """The layer's grid, if it has the layer's shape."""
+    grid, shape = grids[name], (module.in_features, module.out_features)
+    if tuple(grid.codes.shape) != shape:
+        raise ModelError(f"{name}: its grid is of {tuple(grid.codes.shape)} weights, the layer of "
+                         f"{shape}")
+    return grid
 
 
 def _group(name: str, module: nn.Linear, recipe: Recipe) -> int:
@@ -185,6 +203,12 @@ def _after_relu(model: nn.Module, parent: str, last: str) -> bool:
     neighbour = _RELU_BEFORE.get(last)
     return neighbour is not None and isinstance(
         getattr(model.get_submodule(parent), neighbour, None), nn.ReLU)
+
+
+def _split(name: str) -> tuple[str, str]:
+    """(parent, last part) of a module's name."""
+    parent, _, last = name.rpartition(".")
+    return parent, last
 
 
 def _static(name: str, calibration: Mapping[str, float]) -> float:
@@ -234,7 +258,8 @@ def calibrate(model: nn.Module, recipe: Recipe, rows: Iterable[Tensor]) -> dict[
             steps.setdefault(name, []).append(coder.steps(inputs[0]).flatten())
         return hook
 
-    hooks = [module.register_forward_pre_hook(watch(name, recipe.coder(name)))  # type: ignore
+    hooks = [module.register_forward_pre_hook(watch(
+                 name, recipe.coder(name, _after_relu(model, *_split(name)))))  # type: ignore
              for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     try:
         for row in rows:

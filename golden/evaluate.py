@@ -21,23 +21,14 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from golden import (
-    act_coder,
-    austen,
-    conversion,
-    hybrid_attention,
-    hybrid_linear,
-    model_energy,
-    perplexity,
-)
+from golden import austen
 from golden.cache import cache_dir, progress, replacing
-from golden.cache import recipe as code_of
 from golden.calibration import calibrated
 from golden.conversion import Report, convert
 from golden.fetch import HashMismatch, RealDataUnavailable
 from golden.gguf_model import ModelError
 from golden.hybrid_linear import HybridLinear
-from golden.model_energy import Traffic, movement, op_count
+from golden.model_energy import BATCH, Traffic, movement, op_count
 from golden.models import NAMES, LanguageModel, load
 from golden.perplexity import score, windows
 from golden.recipe import WGTS, Recipe, RecipeError
@@ -59,28 +50,23 @@ def costs(lm: LanguageModel, report: Report, recipe: Recipe) -> dict[str, float]
     """Shares and energies per token of the converted linear layers."""
     layers = {name: module for name, module in lm.model.named_modules()
               if isinstance(module, HybridLinear)}
-    values = salient = silent = 0
     by_mac = opcount = moved = macs = 0.0
     for name, layer in layers.items():
-        counts = report.coders[name].counts
-        spikes = recipe.acts == "hybrid"
-        live = 1 - counts.silent / counts.values
-        share = counts.salient / counts.values if spikes else (live if recipe.acts == "int8" else 0)
-        grid = layer.grid
+        coder, grid = report.coders[name], layer.grid
+        live = 1 - coder.counts.silent / coder.counts.values
+        share = coder.counts.salient / coder.counts.values
         scales = grid.scale.numel() * 16 * (1 if grid.offset is None else 2) / grid.codes.numel()
         traffic = Traffic(layer.in_features, layer.out_features, live, share, 4 + scales,
-                          8 if recipe.acts == "int8" else 4 + 12 * share,
-                          recipe.window if spikes else 0)
-        values += counts.values
-        salient += counts.salient if spikes else 0
-        silent += counts.silent
+                          coder.window, grid.groups, recipe.acts)
         macs += traffic.macs
-        by_mac += traffic.macs * (share if spikes else 0)
-        opcount += op_count(traffic if recipe.acts != "int8" else
-                            Traffic(**{**asdict(traffic), "salient": 1.0}))
+        by_mac += traffic.macs * share
+        opcount += op_count(traffic)
         moved += movement(traffic)
-    if not values:
+    if not layers:
         return {}
+    distinct = {id(coder): coder.counts for coder in report.coders.values()}.values()
+    values, salient, silent = (sum(getattr(counts, name) for counts in distinct)
+                               for name in ("values", "salient", "silent"))
     return {"salient": salient / values, "salient_by_mac": by_mac / macs, "zeros": silent / values,
             "rows_read": 1 - silent / values, "time_steps": recipe.window + 1 if recipe.acts ==
             "hybrid" else 0, "macs": macs, "energy_opcount": opcount / macs,
@@ -89,26 +75,35 @@ def costs(lm: LanguageModel, report: Report, recipe: Recipe) -> dict[str, float]
 
 #: (cycles, a dense array's cycles) per token of a model, given each layer's levels, int64 [T, K].
 Cycles = Callable[[torch.nn.Module, Mapping[str, torch.Tensor]], tuple[float, float]]
-#: Tokens at a time, for cycles: they share the loads.
-BATCH = 16
 
 
-def on_array(lm: LanguageModel, report: Report, cycles: Cycles) -> dict[str, float]:
-    """Cycles per token on an array, of the last window's first tokens."""
+@torch.no_grad()
+def on_array(lm: LanguageModel, report: Report, row: torch.Tensor,
+             cycles: Cycles) -> dict[str, float]:
+    """Cycles per token on an array, of a window's first tokens."""
+    model: Any = lm.model
+    model(row[None, :BATCH], use_cache=False)
     found, dense = cycles(lm.model, {name: coder.last[:BATCH]
                                      for name, coder in report.coders.items()})
     return {"cycles": found, "cycles_dense": dense}
 
 
 def fingerprint(lm: LanguageModel, rows: Sequence[torch.Tensor], cfg: Any) -> str:
-    """Of all that decides an evaluation's figures but for the recipes: weights, text, code."""
-    data = hashlib.sha256(repr(cfg).encode())
-    for tensor in (*lm.model.state_dict().values(), *rows,
-                   *(grid.codes for grid in lm.grids.values())):
+    """Of all that decides an evaluation's figures but for the recipes: model, text, code."""
+    config: Any = getattr(lm.model, "config", None)
+    data = hashlib.sha256(repr((cfg, str(config), torch.__version__)).encode())
+    root = Path(__file__).parents[1]
+    for folder in ("golden", "sim", "hdl", "spinteger"):        # the cycle model is of these
+        for source in sorted((root / folder).glob("*.py")):
+            data.update(source.read_bytes())
+    parts = [*lm.model.state_dict().items(), *((str(at), row) for at, row in enumerate(rows))]
+    for name, grid in lm.grids.items():
+        parts += [(name, part) for part in (grid.codes, grid.scale, grid.offset)
+                  if part is not None]
+    for name, tensor in parts:
+        data.update(f"{name} {tuple(tensor.shape)}".encode())
         data.update(tensor.detach().contiguous().numpy().tobytes())
-    code = code_of(act_coder, conversion, hybrid_attention, hybrid_linear, model_energy, perplexity,
-                   data=data.hexdigest())
-    return code.replace("-", "")
+    return data.hexdigest()[:16]
 
 
 def evaluate(lm: LanguageModel, rows: Sequence[torch.Tensor], named: dict[str, Recipe],
@@ -129,7 +124,7 @@ def evaluate(lm: LanguageModel, rows: Sequence[torch.Tensor], named: dict[str, R
                           "executable": recipe.executable or "yes", "settings": asdict(recipe),
                           **costs(trial, report, recipe)}
             if recipe.acts == "hybrid" and not recipe.executable:
-                done[name] |= on_array(trial, report, cycles)
+                done[name] |= on_array(trial, report, rows[0], cycles)
             with replacing(kept) as part:
                 part.write_text(json.dumps(done))
     return [done[name] for name in named]
@@ -151,8 +146,11 @@ def show(lm: LanguageModel, lines: Sequence[dict[str, Any]], console: Console) -
              f"{one['energy_opcount']:.3f}", f"{one['energy_movement']:.3f}")
             if "salient" in one else ()))
     console.print(table)
+    console.print("shares, cycles and energies: of linear layers, without attention; an input that "
+                  "layers share is counted once", highlight=False)
     console.print("cycles: linear layers one by one, 16 tokens at a time, loads and all, by the "
-                  "cycle model", highlight=False)
+                  "cycle model; dense: one MAC per PE and cycle, its loads not counted",
+                  highlight=False)
     console.print("pJ per MAC of a dense layer, two ways of counting that do not compare: "
                   "golden/model_energy.py", highlight=False)
 
@@ -165,7 +163,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--text", type=Path, metavar="FILE",
                    help="UTF-8 (default: Persuasion, a paragraph to a line)")
     p.add_argument("--tokens", type=int, default=8192, metavar="N",
-                   help="of the text (default: 8192)")
+                   help="of the text, in whole windows (default: 8192)")
     p.add_argument("--length", type=int, default=512, metavar="T",
                    help="tokens of a window, at most (default: 512)")
     p.add_argument("--k-mad", default="3.5,3,2.5,2", metavar="X,...",
@@ -188,6 +186,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     torch.set_num_threads(1)
     # The command is where the golden model and the machine's cycle model meet; neither needs this.
+    from sim.compiler import CompileError
     from sim.model_cycles import model_cycles
     from spinteger.config import Config, ConfigError
 
@@ -197,6 +196,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         except ValueError:
             raise RecipeError(f"--k-mad {args.k_mad}: numbers, as 3.5,3,2.5") from None
         named = recipes(k_mads, args.attention, args.wgt)
+        if args.length < 2 or args.tokens < 2:
+            raise ConfigError("--length and --tokens: must be at least 2")
         found = re.fullmatch(r"(\d+)x(\d+)", args.pe)
         if found is None:
             raise ConfigError(f"--pe {args.pe}: rows x columns, as 16x16")
@@ -221,8 +222,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         kept = cache_dir() / f"evaluate-{fingerprint(lm, rows, cfg)}.json"
         lines = evaluate(lm, rows, named, kept,
                          lambda model, levels: model_cycles(model, levels, cfg))
-    except (ConfigError, ModelError, RecipeError, RealDataUnavailable, HashMismatch, OSError,
-            UnicodeDecodeError) as error:
+    except (CompileError, ConfigError, HashMismatch, ModelError, NotImplementedError, OSError,
+            RealDataUnavailable, RecipeError, UnicodeDecodeError) as error:
         print(f"golden.evaluate: {error}", file=sys.stderr)
         return 2
     show(lm, lines, Console(width=160))

@@ -130,6 +130,13 @@ def load_gguf(path: str | Path) -> tuple[nn.Module, dict[str, WgtGrid], GgufFile
         max_position_embeddings=int(file.meta("llama.context_length", 2048)),
         rms_norm_eps=float(file.meta("llama.attention.layer_norm_rms_epsilon")),
         rope_theta=float(file.meta("llama.rope.freq_base", 10000.0))))
+    known = {"token_embd.weight", "output_norm.weight", "output.weight"} | {
+        f"blk.{block}.{name}.weight" for block in range(blocks) for name in _BLOCK}
+    if more := sorted(set(file.tensors) - known):
+        raise ModelError(f"{path}: tensor {more[0]!r} is of a Llama that is not known here")
+    scaling = file.meta("llama.rope.scaling.type", "none")
+    if scaling != "none":
+        raise ModelError(f"{path}: rotary embedding scaled by {scaling!r}: not known here")
     try:
         model.load_state_dict(state)
     except RuntimeError as why:

@@ -86,16 +86,17 @@ def hessians(model: nn.Module, rows: Iterable[Tensor],
     rows: int64 [T] token ids each. Layers that share an input share the tensor.
     """
     sums: dict[str, Tensor] = {}
-    first: dict[int, tuple[Any, str]] = {}      # who saw this input first, in this forward pass
+    #: Who saw an input first, in this forward pass, and in which state.
+    first: dict[int, tuple[Any, str, int]] = {}
 
     def watch(name: str) -> Callable[..., None]:
         def hook(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             x = inputs[0]
             seen = first.get(id(x))
-            if seen is not None:
+            if seen is not None and seen[2] == x._version:
                 sums[name] = sums[seen[1]]
                 return
-            first[id(x)] = x, name              # held, so that its id is not given again
+            first[id(x)] = x, name, x._version      # held, so that its id is not given again
             flat = x.reshape(-1, x.shape[-1]).double()
             if name in sums:
                 sums[name] += flat.T @ flat

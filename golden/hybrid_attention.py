@@ -67,8 +67,15 @@ class HybridAttention:
 
 def attention_function(module: nn.Module, query: Tensor, key: Tensor, value: Tensor,
                        attention_mask: Tensor | None, scaling: float = 1.0, dropout: float = 0.0,
-                       **_: Any) -> tuple[Tensor, None]:
-    """What `transformers` calls; the module's `spinteger_attention` does the work."""
+                       **more: Any) -> tuple[Tensor, None]:
+    """What `transformers` calls; the module's `spinteger_attention` does the work.
+
+    Raises `NotImplementedError` for scores that are changed in ways that are not known here.
+    """
+    for name in ("softcap", "s_aux"):
+        if more.get(name) is not None:
+            raise NotImplementedError(f"attention with {name}: not known; use a recipe without "
+                                      "attention")
     heads = query.shape[1] // key.shape[1]
     key, value = (part.repeat_interleave(heads, 1) for part in (key, value))
     hybrid: HybridAttention = module.spinteger_attention  # type: ignore[assignment]

@@ -1,9 +1,9 @@
 """Energy of a layer's products by counting, in two ways that must never be mixed.
 
 *op-count*, as the papers' figures fit: every salient or 8-bit input is an INT8 MAC, every other
-input, silent or not, an INT8 addition. Nothing else. With a salient share p this saves
-1 - [(1-p) 0.03 + p 0.23] / 0.23 of INT8's energy: 84.66 % at p = 2.64 % (Kirin), 4.6x at p = 10 %
-(SpikeQuant).
+input, silent or not, an INT8 addition (in plain INT4, a 4-bit MAC). Nothing else. With a salient
+share p this saves 1 - [(1-p) 0.03 + p 0.23] / 0.23 of INT8's energy: 84.66 % at p = 2.64 % (Kirin),
+4.6x at p = 10 % (SpikeQuant).
 
 *with data movement*: the additions and multiplications that are made (none for a silent input),
 plus what moves: weights from DRAM once per batch and from SRAM for every row read, acts in and out
@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 ADD8, MUL8, ADD32 = 0.03, 0.2, 0.1          #: pJ
 MAC8 = ADD8 + MUL8
+#: A 4-bit multiplication: a quarter of an 8-bit one, as many partial products (our assumption).
+MUL4 = MUL8 / 4
 SRAM_BIT, DRAM_BIT = 10 / 64, 1300 / 64     #: pJ per bit: 8 KB SRAM, DRAM
 #: Tokens that share a fetch of the weights from DRAM.
 BATCH = 16
@@ -29,11 +31,12 @@ class Traffic:
 
     k: int
     n: int
-    live: float             #: spikes and salient values
-    salient: float          #: integers: all live inputs where there are no spikes
+    live: float             #: inputs that are not silent
+    salient: float          #: salient inputs, of hybrid acts
     wgt_bits: float         #: per weight, scales included
-    act_bits: float         #: per input as it is stored
-    steps: int              #: additions of the running sum to V, per output: L, or 0
+    window: int             #: L: additions of the running sum to V, per output and pass
+    groups: int = 1         #: passes, each with sums that leave the array
+    acts: str = "hybrid"    #: or "int8", "int4"
 
     @property
     def macs(self) -> int:
@@ -43,14 +46,21 @@ class Traffic:
 
 def op_count(layer: Traffic) -> float:
     """pJ per token, the papers' way."""
+    if layer.acts != "hybrid":
+        return layer.macs * (MAC8 if layer.acts == "int8" else MUL4 + ADD8)
     return layer.macs * (layer.salient * MAC8 + (1 - layer.salient) * ADD8)
 
 
 def movement(layer: Traffic) -> float:
     """pJ per token, with data movement."""
-    adds = layer.macs * (layer.live - layer.salient) + layer.n * layer.steps
-    operations = adds * SUM_ADD + layer.macs * layer.salient * (MUL8 + SUM_ADD)
+    if layer.acts == "hybrid":
+        adds = layer.macs * (layer.live - layer.salient) + layer.n * layer.window * layer.groups
+        operations = adds * SUM_ADD + layer.macs * layer.salient * (MUL8 + SUM_ADD)
+        act_bits = 4 + 12 * layer.salient       # a salient value: 8 bits, its exponent and place
+    else:
+        act_bits = 8.0 if layer.acts == "int8" else 4.0
+        operations = layer.macs * layer.live * ((MUL8 if layer.acts == "int8" else MUL4) + SUM_ADD)
     weights = layer.macs * layer.wgt_bits * (DRAM_BIT / BATCH + layer.live * SRAM_BIT)
-    acts = layer.k * layer.act_bits * SRAM_BIT * 2
-    outputs = layer.n * 32 * SRAM_BIT * 2
+    acts = layer.k * act_bits * SRAM_BIT * 2
+    outputs = layer.n * layer.groups * 32 * SRAM_BIT * 2
     return operations + weights + acts + outputs

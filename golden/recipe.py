@@ -61,6 +61,16 @@ class Recipe:
         for name in ("window", "sal_bits", "kv_bits"):
             if getattr(self, name) < 1:
                 raise RecipeError(f"recipe: {name} {getattr(self, name)}, must be at least 1")
+        if not 2 <= self.kv_bits <= 8:
+            raise RecipeError(f"recipe: kv_bits {self.kv_bits}, must be 2..8")
+        if self.window >= 1 << (self.sal_bits - 1):
+            raise RecipeError(f"recipe: window {self.window}, must be below "
+                              f"{1 << self.sal_bits - 1} with {self.sal_bits}-bit salient values")
+        if self.acts in ("int8", "int4") and (self.pow2 or self.snap or self.step == "static"):
+            raise RecipeError(f"recipe: acts {self.acts!r} have a step per token that puts its "
+                              "largest value at the top: no pow2, no snap, no static step")
+        if self.snap and (self.pow2 or self.step == "static"):
+            raise RecipeError("recipe: snap changes a token's step, so no pow2 and no static step")
         if self.group < 0 or self.exp_max < 0 or self.unsigned_window < 0:
             raise RecipeError("recipe: group, exp_max and unsigned_window must not be negative")
 
@@ -86,4 +96,6 @@ class Recipe:
             return ""               # integers of at most 8 bits: spikes and salient values
         if self.unsigned_window and self.unsigned_window != self.window:
             return "two windows: a machine has one, so it takes two machines"
+        if self.attention and self.kv_bits > 4:
+            return f"K and V of {self.kv_bits} bits: weights have 4"
         return ""

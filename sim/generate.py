@@ -1,7 +1,8 @@
-"""`python -m sim.generate "It is a truth"`: a language model speaks, every product from the RTL.
+"""`python -m sim.generate "It is a truth"`: a language model speaks, its products from the RTL.
 
 Token by token; each linear layer and both products of attention run as programs on the simulated
-machine. Every sum that it gives is compared with the golden model's.
+machine; the output layer stays on the host unless --head says otherwise. Every sum that the machine
+gives is compared with the golden model's.
 """
 
 from __future__ import annotations
@@ -132,7 +133,8 @@ def parser() -> argparse.ArgumentParser:
                    help="weights: the model's own 4-bit grid if it has one (default), rounded, or "
                         "by GPTQ on the opening of Emma")
     p.add_argument("--backend", default="verilator",
-                   help="verilator, cocotb-verilator, icarus, golden (default: verilator)")
+                   help="verilator, cocotb, icarus, golden (default: verilator)")
+    p.add_argument("--head", action="store_true", help="the output layer on the machine as well")
     return p
 
 
@@ -143,7 +145,8 @@ def machine() -> Config:
 
 def run(args: argparse.Namespace, lm: LanguageModel, ids: list[int]) -> int:
     """Speak, report; the exit code."""
-    recipe = Recipe(k_mad=args.k_mad, attention=True, wgt=args.wgt)
+    recipe = Recipe(k_mad=args.k_mad, attention=True, wgt=args.wgt,
+                    head=args.head)
     if args.wgt == "gptq":
         lm = calibrated(lm, recipe)
     products = MachineProducts(Accelerator(machine(), args.backend))
@@ -181,6 +184,8 @@ def run(args: argparse.Namespace, lm: LanguageModel, ids: list[int]) -> int:
           f"{products.programs - tried[1]:,} programs, {products.macs - tried[2]:,} MACs")
     for name, count in counters.items():
         print(f"  {name:16} {count:16,}")
+    if not args.head:
+        print("the output layer was computed on the host (--head: on the machine as well)")
     good = same and not products.wrong
     print(f"bit-exact against the golden model: {'yes' if good else 'NO'} ({products.wrong} sums "
           f"differ, the text is {'the same' if same else 'another'})")
@@ -194,8 +199,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = parser().parse_args(argv)
         if args.tokens < 1:
             raise ConfigError(f"--tokens {args.tokens}: must be at least 1")
-        if args.temperature < 0:
-            raise ConfigError(f"--temperature {args.temperature}: must not be negative")
+        if not 0 <= args.temperature < 1e6:
+            raise ConfigError(f"--temperature {args.temperature}: 0 or more")
         if not args.prompt:
             raise ConfigError("the prompt is empty: a model needs a token to go on from")
         lm = load(args.model)
@@ -205,7 +210,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                               f"{lm.context} that {lm.name} can look back on")
         return run(args, lm, ids)
     except (ConfigError, ModelError, RecipeError, RealDataUnavailable, HashMismatch,
-            ValueError) as error:
+            NotImplementedError, OSError, RuntimeError, ValueError) as error:
         print(f"sim.generate: {error}", file=sys.stderr)
         return 2
 

@@ -39,14 +39,14 @@ def model_cycles(model: torch.nn.Module, levels: Mapping[str, Tensor],
     levels: int64 [T, K] for every layer. Of layers that are alike, by the last part of their name
     and their shape, the middle one stands for all. Dense: one MAC per PE and cycle.
     """
-    alike: dict[tuple[str, int, int, int], list[HybridLinear]] = {}
+    alike: dict[tuple[str, int, int, int, bool], list[HybridLinear]] = {}
     for name, module in model.named_modules():
         if isinstance(module, HybridLinear):
             key = (name.rpartition(".")[2], module.in_features, module.out_features,
-                   module.grid.groups)
+                   module.grid.groups, module.grid.offset is None)
             alike.setdefault(key, []).append(module)
     total = dense = 0.0
-    for (_, k, n, _), layers in alike.items():
+    for (_, k, n, *_), layers in alike.items():
         chosen = layers[len(layers) // 2]
         level = levels[chosen.name]
         total += len(layers) * layer_cycles(level, chosen, cfg) / len(level)

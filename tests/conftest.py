@@ -3,8 +3,12 @@
 import os
 
 import pytest
+import torch
 
 from golden.fetch import RealDataUnavailable, fetch_gguf
+
+# As many workers as cores run beside each other; threads on top make all of them slow.
+torch.set_num_threads(1)
 
 
 @pytest.fixture

@@ -137,7 +137,36 @@ def test_weights_that_are_not_finite(model, bad):
     assert isinstance(model.get_submodule(name), nn.Linear)
 
 
+def test_modules_in_other_places():
+    torch.manual_seed(2)
+    shared = nn.Linear(6, 6)
+    net = nn.Sequential(shared, nn.ReLU(), shared)
+    convert(net, Recipe())
+    assert isinstance(net[0], HybridLinear) and isinstance(net[2], HybridLinear)
+    torchs = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True).eval()
+    report = convert(torchs, Recipe())
+    assert "self_attn" in {line.name for line in report.lines if not line.converted}
+    assert "linear1" in report.coders and "self_attn.out_proj" not in report.coders
+    assert torchs.self_attn(*[torch.randn(1, 3, 16)] * 3)[0].shape == (1, 3, 16)
+
+
+def test_grids_that_do_not_fit(model):
+    name = next(name for name, m in model.named_modules() if isinstance(m, nn.Linear))
+    wide = WgtGrid(torch.zeros(7, 3, dtype=torch.int8), torch.ones(1, 3), None, 7)
+    with pytest.raises(ModelError, match=r"\(7, 3\)"):
+        convert(model, Recipe(), grids={name: wide})
+
+
+def test_an_input_that_changes_in_place_is_coded_again():
+    coder, x = Recipe().coder("x"), torch.randn(2, 9)
+    first = coder(x)[0].clone()
+    x.mul_(-1)
+    assert torch.equal(coder(x)[0], -first)
+
+
 def test_mistakes():
+    with pytest.raises(ModelError, match="Sequential"):
+        convert(nn.Linear(4, 4), Recipe())
     with pytest.raises(ModelError, match="no linear layer"):
         convert(nn.ReLU(), Recipe())
     with pytest.raises(ModelError, match="divisor"):
@@ -149,6 +178,8 @@ def test_mistakes():
 @pytest.mark.parametrize("changes, words", [
     ({"acts": "int5"}, "hybrid"), ({"wgt": "x"}, "shipped"), ({"step": "x"}, "token"),
     ({"k_mad": 0.0}, "positive"), ({"k_mads": {"up": -1.0}}, "up"),
+    ({"acts": "int8", "pow2": True}, "pow2"), ({"kv_bits": 9}, "kv_bits"),
+    ({"window": 200}, "below 128"), ({"snap": True, "pow2": True}, "snap"),
     ({"k_mads": {"head": 1.0}}, "head"), ({"window": 0}, "window"), ({"group": -1}, "group")])
 def test_recipes_that_cannot_be_obeyed(changes, words):
     with pytest.raises(RecipeError, match=words):
@@ -157,6 +188,7 @@ def test_recipes_that_cannot_be_obeyed(changes, words):
 
 def test_which_recipes_the_machine_executes():
     assert Recipe().executable == "" == Recipe(acts="int8").executable
+    assert "weights have 4" in Recipe(attention=True, kv_bits=8).executable
     assert "two machines" in Recipe(unsigned_window=15).executable
     assert Recipe(acts="float").executable
 

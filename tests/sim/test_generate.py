@@ -58,6 +58,18 @@ def test_a_wrong_sum_is_counted(monkeypatch):
     assert rtl.wrong == 2
 
 
+def test_the_tiny_model_speaks_on_the_rtl(capsys):
+    assert generate.main(["It is a truth", "--tokens", "3", "--temperature", "0.8"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("It is a truth") and "bit-exact against the golden model: yes" in out
+    assert "s per token" in err and "tokens/s" in out and "  cycles " in out
+
+
+def test_more_tokens_than_the_model_can_look_back_on(capsys):
+    assert generate.main(["It is a truth", "--tokens", "300"]) == 2
+    assert "256" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("argv, words", [
     (["x", "--tokens", "0"], "--tokens 0"), (["", "--tokens", "3"], "empty"),
     (["x", "--temperature", "-1"], "--temperature"), (["x", "--model", "none"], "none"),
