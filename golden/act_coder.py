@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from golden.codes import recode_to, value
 from golden.salient import CONSTANT_CUT, MAD_TO_SIGMA, MEAN_TO_SIGMA
 
 #: How acts are coded.
@@ -114,24 +115,12 @@ class ActCoder:
             return torch.copysign(size, x)
         if not self.salience:
             size.clamp_(max=float(self.window))
-        sal_max = float((1 << (self.sal_bits - 1)) - 1)
-        size.clamp_(max=sal_max * (1 << self.exp_max))
+        sal_max = (1 << (self.sal_bits - 1)) - 1
+        size.clamp_(max=float(sal_max << self.exp_max))
         large = size > sal_max
         if bool(large.any()):
-            size[large] = salient_values(size[large], sal_max, self.exp_max)
+            size[large] = value(recode_to(size[large].long(), sal_max, self.exp_max)).float()
         return torch.copysign(size, x) if self.signed else torch.where(x < 0, 0.0, size)
-
-
-def salient_values(level: Tensor, sal_max: float, exp_max: int) -> Tensor:
-    """Levels above `sal_max` as q * 2^e (golden.codes.recode): float [...] of whole numbers."""
-    out = level.clone()
-    q = level.clone()
-    for e in range(1, exp_max + 1):
-        more = q > sal_max
-        rounded = torch.floor((level + 2.0 ** (e - 1)) / 2.0 ** e)
-        q = torch.where(more, rounded, q)
-        out = torch.where(more, rounded * 2.0 ** e, out)
-    return out
 
 
 def cut(x: Tensor, k_mad: float) -> Tensor:
@@ -143,7 +132,6 @@ def cut(x: Tensor, k_mad: float) -> Tensor:
     ordered = x.sort(-1).values
     low, high = (ordered[..., i:i + 1].double() for i in ((n - 1) // 2, n // 2))
     median = low + (high - low) / 2
-    # |x - median| in order: the two ends of the sorted row, merged; a second sort does as well.
     deviation = (x.double() - median).abs()
     ranked = deviation.sort(-1).values
     low, high = (ranked[..., i:i + 1] for i in ((n - 1) // 2, n // 2))

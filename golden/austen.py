@@ -18,7 +18,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from golden.cache import cache_dir, say
-from golden.fetch import HashMismatch, RealDataUnavailable, check_hash
+from golden.fetch import RealDataUnavailable, check_hash, is_whole
 from golden.rdata import RDataError, character_vectors
 
 PACKAGE = "r-cran-janeaustenr"
@@ -69,12 +69,8 @@ def fetch_deb(cache: Path | None = None) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / DEB
     with FileLock(folder / ".lock-austen"):
-        if target.exists():
-            try:
-                check_hash(target, DEB_SHA256)
-                return target
-            except HashMismatch as why:
-                say.print(f"{why}: fetching it again")
+        if is_whole(target, DEB_SHA256):
+            return target
         with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as tmp:
             got = _download(Path(tmp))
             check_hash(got, DEB_SHA256)

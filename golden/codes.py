@@ -74,10 +74,15 @@ def recode(level: Tensor, cfg: Config) -> Codes:
     fewest bits to drop so that q = (|level| + 2^(e-1)) >> e (|level| itself for e = 0) is at most
     cfg.sal_max (numerics.md, "Firing"). Since sal_max >= L, levels 0..L come back as (level, 0).
     """
-    mag = level.abs().clamp(max=cfg.level_max)
+    return recode_to(level, cfg.sal_max, cfg.exp_max)
+
+
+def recode_to(level: Tensor, sal_max: int, exp_max: int) -> Codes:
+    """`recode` for q up to `sal_max` and exponents up to `exp_max`, without a machine."""
+    mag = level.abs().clamp(max=sal_max << exp_max)
     q, e = mag.clone(), torch.zeros_like(mag)
-    for bits in range(1, cfg.exp_max + 1):
-        more = q > cfg.sal_max
+    for bits in range(1, exp_max + 1):
+        more = q > sal_max
         q = torch.where(more, (mag + (1 << (bits - 1))) >> bits, q)
         e = torch.where(more, torch.full_like(e, bits), e)
     return Codes(torch.where(level < 0, -q, q), e)

