@@ -13,9 +13,12 @@ from torch import Tensor
 
 from golden.codes import recode_to, value
 from golden.salient import CONSTANT_CUT, MAD_TO_SIGMA, MEAN_TO_SIGMA
+from golden.step_search import searched_steps
 
 #: How acts are coded.
 MODES = ("hybrid", "int8", "int4")
+#: What becomes of a half: away from zero (the contract), to the even neighbour; "down" cuts off.
+ROUNDINGS = ("away", "even", "down")
 
 
 @dataclass
@@ -39,13 +42,17 @@ class ActCoder:
     """Codes the inputs of one or more layers that share them.
 
     mode "hybrid": spikes up to `window`, salient values beyond, q of `sal_bits` and exponents up to
-    `exp_max`. "int8" and "int4": every token's largest value at the top of the range, no hybrid.
-    step: a static one, or None for one per token by median absolute deviation. pow2: rounded to the
+    `exp_max`. "int8" and "int4": the largest value at the top of the range, no hybrid.
+    Steps are per token, or per token and `group` inputs; by median absolute deviation, or, with a
+    `price`, the cheapest (`golden.step_search`), or one `static` step. pow2: rounded to the
     nearest power of two, so that a shift of V can apply it. Salient values take `sal_bits`, signed.
     """
 
     mode: str = "hybrid"
     k_mad: float = 3.0
+    price: float = 0.0               #: nats that a salient value must save; 0: cut by k_mad
+    sensitivity: Tensor | None = None    #: of every input, float [K]; with a price
+    group: int = 0                   #: inputs per step; 0: all of a token's
     window: int = 7
     signed: bool = True
     sal_bits: int = 8
@@ -54,19 +61,22 @@ class ActCoder:
     pow2: bool = False
     snap: bool = False               #: steps a little smaller, so that a token's largest is exact
     salience: bool = True            #: False: values beyond the window are clipped to it
+    rounding: str = "away"           #: one of `ROUNDINGS`
+    rotation: Tensor | None = None   #: orthogonal, float [K, K]: inputs are turned before all else
     counts: Counts = field(default_factory=Counts)
     _last: tuple[Tensor, Tensor, Tensor] | None = field(default=None, repr=False)
     _version: int = 0               # of the input that was coded last: it may be changed in place
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x: float [..., K] -> (levels, float32 whole numbers [..., K]; steps, float64 [..., 1]).
+        """x: float [..., K] -> (levels, float32 whole numbers [..., K]; steps, float64 [..., G]).
 
         The same tensor is coded once, for all layers that share it.
         """
         if self._last is not None and self._last[0] is x and self._version == x._version:
             return self._last[1:]
-        step = self.steps(x)
-        level = self.levels(x, step)
+        turned = self.turned(x)
+        step = self.steps(turned)
+        level = self.levels(turned, step)
         self.counts.add(level, self.window if self.mode == "hybrid" else 1 << 30)
         self._last, self._version = (x, level, step), x._version
         return level, step
@@ -78,19 +88,33 @@ class ActCoder:
             raise ValueError("nothing was coded yet")
         return self._last[1].reshape(-1, self._last[1].shape[-1]).to(torch.int64)
 
+    def turned(self, x: Tensor) -> Tensor:
+        """What is coded: float [..., K] -> [..., K]."""
+        return x if self.rotation is None else x @ self.rotation
+
+    def _parts(self, x: Tensor) -> Tensor:
+        """The inputs of each step: [..., K] -> [..., G, K / G]."""
+        return x.unflatten(-1, (-1, self.group or x.shape[-1]))
+
     def steps(self, x: Tensor) -> Tensor:
-        """The step of every token, float64 [..., 1]."""
+        """The steps of every token, float64 [..., G]."""
+        parts = self._parts(x)
         if self.mode != "hybrid":
             top = 127 if self.mode == "int8" else 7
-            largest = x.abs().amax(-1, keepdim=True).double()
+            largest = parts.abs().amax(-1, keepdim=True).double()
             step = torch.where(largest > 0, largest, 1.0) / top
         elif self.static is not None:
-            step = torch.full((*x.shape[:-1], 1), self.static, dtype=torch.float64)
+            step = torch.full((*parts.shape[:-1], 1), self.static, dtype=torch.float64)
+        elif self.price:
+            assert self.sensitivity is not None
+            kept = parts if self.signed else parts.clamp(min=0)
+            step = searched_steps(kept, self._parts(self.sensitivity), self.price, self.window,
+                                  self.sal_bits, self.exp_max)
         else:
-            step = cut(x, self.k_mad) / (self.window + 0.5)
+            step = cut(parts, self.k_mad) / (self.window + 0.5)
             if self.snap:
-                step = self._snapped(x, step)
-        return torch.exp2(torch.log2(step).round()) if self.pow2 else step
+                step = self._snapped(parts, step)
+        return (torch.exp2(torch.log2(step).round()) if self.pow2 else step)[..., 0]
 
     def _snapped(self, x: Tensor, step: Tensor) -> Tensor:
         """The largest step up to `step` in which the token's largest value is some q * 2^e.
@@ -107,10 +131,17 @@ class ActCoder:
         return torch.where(can, largest / (q * torch.exp2(e)), step)
 
     def levels(self, x: Tensor, step: Tensor) -> Tensor:
-        """Levels as the array gets them, salient ones rounded to q * 2^e: float32 [..., K]."""
-        size = (x.double().abs() / step)
-        whole = size.trunc()
-        size = (whole + (size - whole >= 0.5)).float()          # exact: whole numbers below 2^24
+        """Levels as the array gets them, salient ones rounded to q * 2^e: float32 [..., K].
+
+        step: float64 [..., G].
+        """
+        size = (self._parts(x).double().abs() / step.unsqueeze(-1)).flatten(-2)
+        if self.rounding == "even":
+            size = size.round()
+        else:
+            whole = size.trunc()
+            size = whole if self.rounding == "down" else whole + (size - whole >= 0.5)
+        size = size.float()                                     # exact: whole numbers below 2^24
         if self.mode != "hybrid":
             return torch.copysign(size, x)
         if not self.salience:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,12 +22,13 @@ from golden.act_coder import ActCoder
 from golden.gguf_model import ModelError
 from golden.gptq import gptq, hessians
 from golden.grid import WgtGrid
-from golden.hybrid_attention import HybridAttention, attention_function
+from golden.hybrid_attention import SHARES, HybridAttention, attention_modules, set_attention
 from golden.hybrid_linear import HybridLinear, Products
 from golden.recipe import KINDS, Recipe
+from golden.rotation import rotation
 from golden.wgt import quantise_wgt
 
-ATTENTION = "spinteger"
+T = TypeVar("T")
 #: Modules after which acts are never negative, by the layer that reads them and its neighbour.
 _RELU_BEFORE = {"fc2": "activation_fn"}
 #: Products of acts and weights, or with weights of their own, that are not linear layers.
@@ -59,12 +61,16 @@ class Report:
 
 def convert(model: nn.Module, recipe: Recipe, *, grids: Mapping[str, WgtGrid] | None = None,
             calibration: Mapping[str, float] | None = None,
+            sensitivities: Mapping[str, Tensor] | None = None,
+            k_means: Mapping[str, Tensor] | None = None,
             products: Products | None = None) -> Report:
     """Replace the layers of `model`, in place, by what the recipe says.
 
     grids: integer grids by module name, that layers came with (wgt "shipped") or that `gptq_grids`
     made (wgt "gptq"). calibration: static steps by module name (step "static"; `calibrate` makes
-    them). products: computes sums of integers; None: in floating point, which is faster (see
+    them). sensitivities: of inputs by module name, for a recipe with a price
+    (`golden.sensitivity`). k_means: of keys by attention module's name, for a recipe with k_mean
+    (`golden.key_mean`). products: computes sums of integers; None: in floating point, faster (see
     `HybridLinear`).
     Raises `ModelError` naming the layer; the model is then as it was.
     """
@@ -73,6 +79,11 @@ def convert(model: nn.Module, recipe: Recipe, *, grids: Mapping[str, WgtGrid] | 
     if recipe.step == "static" and calibration is None:
         raise ModelError("a recipe with static steps needs a calibration "
                          "(golden.conversion.calibrate)")
+    if recipe.price and sensitivities is None:
+        raise ModelError("a recipe with a price needs sensitivities "
+                         "(golden.sensitivity.sensitivities)")
+    if recipe.k_mean and k_means is None:
+        raise ModelError("a recipe with k_mean needs means (golden.key_mean.key_means)")
     if isinstance(model, nn.Linear):
         raise ModelError("the model is a linear layer itself: put it into a torch.nn.Sequential")
     head = output_layer(model)
@@ -80,7 +91,7 @@ def convert(model: nn.Module, recipe: Recipe, *, grids: Mapping[str, WgtGrid] | 
                    if isinstance(module, nn.MultiheadAttention))
     made: dict[str, HybridLinear] = {}
     lines: list[Line] = []
-    shared: dict[tuple[str, str], ActCoder] = {}
+    shared: dict[tuple[str, str, int], ActCoder] = {}
     coders: dict[str, ActCoder] = {}
     for name, module in model.named_modules(remove_duplicate=False):
         if isinstance(module, nn.Linear) and name.startswith(inside):
@@ -91,14 +102,18 @@ def convert(model: nn.Module, recipe: Recipe, *, grids: Mapping[str, WgtGrid] | 
                 lines.append(Line(name, shape, "as it was: output layer (recipe: head)", False))
                 continue
             grid, how = _grid(name, module, recipe, grids or {})
-            parent, _, last = name.rpartition(".")
+            parent, last = split(name)
             kind = KINDS.get(last, "")
             # Layers of one kind beside each other read the same tensor: it is coded once.
-            key = (parent, kind or name)
+            key = (parent, kind or name, grid.group)
             if key not in shared:
-                shared[key] = recipe.coder(name, _after_relu(model, parent, last))
+                shared[key] = recipe.coder(name, _after_relu(model, parent, last), grid.group,
+                                           _of(name, sensitivities, "sensitivity")
+                                           if recipe.price and sensitivities else None)
+                if recipe.rotate:
+                    shared[key].rotation = rotation(module.in_features)
                 if recipe.step == "static":
-                    shared[key].static = _static(name, calibration or {})
+                    shared[key].static = _of(name, calibration or {}, "step")
             coders[name] = shared[key]
             bias = None if module.bias is None else module.bias.detach()
             made[name] = HybridLinear(name, grid, bias, shared[key], products)
@@ -109,14 +124,20 @@ def convert(model: nn.Module, recipe: Recipe, *, grids: Mapping[str, WgtGrid] | 
         raise ModelError(f"{type(model).__name__}: has no linear layer to convert")
     attention: dict[str, HybridAttention] = {}
     if recipe.attention:
-        attention = _attentions(model, recipe, products)
+        attention = _attentions(model, recipe, products, k_means or {})
         lines += [Line(name, "both products", f"hybrid: K and V {recipe.kv_bits} bit", True)
                   for name in attention]
-        _set_attention(model, attention)
+        set_attention(model, attention)
     for name, layer in made.items():
-        parent, _, last = name.rpartition(".")
+        parent, last = split(name)
         setattr(model.get_submodule(parent), last, layer)
     return Report(tuple(lines), coders, attention)
+
+
+def split(name: str) -> tuple[str, str]:
+    """(parent, last part) of a module's name."""
+    parent, _, last = name.rpartition(".")
+    return parent, last
 
 
 def _kept(model: nn.Module, why: str) -> Iterable[Line]:
@@ -151,7 +172,10 @@ def _grid(name: str, module: nn.Linear, recipe: Recipe,
             raise ModelError(f"{name}: its grid has offsets, so GPTQ did not make it "
                              "(golden.conversion.gptq_grids)")
     else:
-        grid, how = rounded(weight, _group(name, module, recipe)), "rounded"
+        turned = weight @ rotation(module.in_features) if recipe.rotate else weight
+        grid, how = rounded(turned, _group(name, module, recipe)), "rounded"
+    if recipe.rotate:
+        how += ", turned by a Hadamard matrix"
     what = "one scale per channel" if grid.groups == 1 else f"groups of {grid.group}"
     return grid, f"hybrid: INT4, {what}, {how}"
 
@@ -188,7 +212,11 @@ def gptq_grids(model: nn.Module, recipe: Recipe, rows: Iterable[Tensor],
     found = {}
     for name, hessian in hessians(model, rows, lambda name: name in layers).items():
         tell(name)
-        found[name] = gptq(layers[name].weight.detach(), hessian, groups[name])
+        weight = layers[name].weight.detach()
+        if recipe.rotate:
+            turn = rotation(layers[name].in_features)
+            weight, hessian = weight @ turn, turn.double().T @ hessian @ turn.double()
+        found[name] = gptq(weight, hessian, groups[name])
     return found
 
 
@@ -205,42 +233,23 @@ def _after_relu(model: nn.Module, parent: str, last: str) -> bool:
         getattr(model.get_submodule(parent), neighbour, None), nn.ReLU)
 
 
-def _split(name: str) -> tuple[str, str]:
-    """(parent, last part) of a module's name."""
-    parent, _, last = name.rpartition(".")
-    return parent, last
-
-
-def _static(name: str, calibration: Mapping[str, float]) -> float:
-    if name not in calibration:
-        raise ModelError(f"{name}: the calibration has no step for it")
-    return calibration[name]
+def _of(name: str, found: Mapping[str, T], what: str) -> T:
+    """What calibration found for a layer."""
+    if name not in found:
+        raise ModelError(f"{name}: the calibration has no {what} for it")
+    return found[name]
 
 
 # -- attention -------------------------------------------------------------------------------------
 
-def _attentions(model: nn.Module, recipe: Recipe,
-                products: Products | None) -> dict[str, HybridAttention]:
-    """One per attention module of a `transformers` model. Raises `ModelError` without any."""
-    found = {name: HybridAttention(recipe.coder(f"{name}.q_proj"), recipe.unsigned_window
-                                   or recipe.window, recipe.kv_bits, products)
-             for name, module in model.named_modules()
-             if hasattr(module, "q_proj") and hasattr(module, "k_proj")}
-    if not found or not hasattr(model, "set_attn_implementation"):
-        raise ModelError(f"{type(model).__name__}: no attention of transformers' form; use a "
-                         "recipe without attention")
-    return found
-
-
-def _set_attention(model: nn.Module, attention: Mapping[str, HybridAttention]) -> None:
-    from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import eager_mask
-
-    AttentionInterface.register(ATTENTION, attention_function)
-    AttentionMaskInterface.register(ATTENTION, eager_mask)
-    for name, hybrid in attention.items():
-        model.get_submodule(name).spinteger_attention = hybrid      # type: ignore[assignment]
-    model.set_attn_implementation(ATTENTION)                        # type: ignore[operator]
+def _attentions(model: nn.Module, recipe: Recipe, products: Products | None,
+                k_means: Mapping[str, Tensor]) -> dict[str, HybridAttention]:
+    """One per attention module. Raises `ModelError` without any."""
+    return {name: HybridAttention(
+                recipe.coder(f"{name}.q_proj"), recipe.unsigned_window or recipe.window,
+                recipe.kv_bits, products, SHARES if recipe.k_clip else (1.0,),
+                _of(name, k_means, "mean of keys") if recipe.k_mean else None, recipe.k_rotate)
+            for name in attention_modules(model)}
 
 
 # -- calibration -----------------------------------------------------------------------------------
@@ -255,11 +264,13 @@ def calibrate(model: nn.Module, recipe: Recipe, rows: Iterable[Tensor]) -> dict[
 
     def watch(name: str, coder: ActCoder) -> object:
         def hook(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            steps.setdefault(name, []).append(coder.steps(inputs[0]).flatten())
+            if recipe.rotate:
+                coder.rotation = rotation(inputs[0].shape[-1])
+            steps.setdefault(name, []).append(coder.steps(coder.turned(inputs[0])).flatten())
         return hook
 
     hooks = [module.register_forward_pre_hook(watch(
-                 name, recipe.coder(name, _after_relu(model, *_split(name)))))  # type: ignore
+                 name, recipe.coder(name, _after_relu(model, *split(name)))))  # type: ignore
              for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     try:
         for row in rows:

@@ -14,6 +14,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ from rich.table import Table
 
 from golden import austen
 from golden.cache import cache_dir, progress, replacing
-from golden.calibration import calibrated
-from golden.conversion import Report, convert
+from golden.calibration import Calibration
+from golden.conversion import Report
 from golden.fetch import HashMismatch, RealDataUnavailable
 from golden.gguf_model import ModelError
 from golden.hybrid_linear import HybridLinear
@@ -32,18 +33,7 @@ from golden.model_energy import BATCH, Traffic, movement, op_count
 from golden.models import NAMES, LanguageModel, load
 from golden.perplexity import score, windows
 from golden.recipe import WGTS, Recipe, RecipeError
-
-#: Recipes that every evaluation compares, by name; the k_mad ones follow.
-FIXED = {"unquantised": Recipe(acts="float"), "A8": Recipe(acts="int8"), "A4": Recipe(acts="int4")}
-
-
-def recipes(k_mads: Sequence[float], attention: bool, wgt: str) -> dict[str, Recipe]:
-    """All recipes of an evaluation, by name."""
-    bits = "W4"
-    found = {name if one.acts == "float" else bits + name: one for name, one in FIXED.items()}
-    found |= {f"{bits}A4&8 k_mad {k:g}": Recipe(k_mad=k) for k in k_mads}
-    return {name: one if one.acts == "float" else one.with_(attention=attention, wgt=wgt)
-            for name, one in found.items()}
+from golden.recipe_sets import SETS, sweep
 
 
 def costs(lm: LanguageModel, report: Report, recipe: Recipe) -> dict[str, float]:
@@ -57,7 +47,8 @@ def costs(lm: LanguageModel, report: Report, recipe: Recipe) -> dict[str, float]
         share = coder.counts.salient / coder.counts.values
         scales = grid.scale.numel() * 16 * (1 if grid.offset is None else 2) / grid.codes.numel()
         traffic = Traffic(layer.in_features, layer.out_features, live, share, 4 + scales,
-                          coder.window, grid.groups, recipe.acts)
+                          coder.window, grid.groups, recipe.acts,
+                          grid.groups if coder.group else 1)
         macs += traffic.macs
         by_mac += traffic.macs * share
         opcount += op_count(traffic)
@@ -110,23 +101,23 @@ def evaluate(lm: LanguageModel, rows: Sequence[torch.Tensor], named: dict[str, R
              kept: Path, cycles: Cycles) -> list[dict[str, Any]]:
     """One line per recipe, with progress; each is kept in `kept` as soon as it is known."""
     done: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
-    with progress() as bar:
-        task = bar.add_task("", total=len(named) * len(rows))
-        for number, (name, recipe) in enumerate(named.items()):
-            bar.update(task, description=name, completed=number * len(rows))
-            if done.get(name, {}).get("settings") == asdict(recipe):
-                continue
-            trial = replace(lm, model=copy.deepcopy(lm.model))
-            report = convert(trial.model, recipe, grids=lm.grids)
-            found = score(trial, rows, lambda: bar.advance(task))
-            done[name] = {"recipe": name, "ppl": found.perplexity,
-                          "bits_per_byte": found.bits_per_byte, "tokens": found.tokens,
-                          "executable": recipe.executable or "yes", "settings": asdict(recipe),
-                          **costs(trial, report, recipe)}
-            if recipe.acts == "hybrid" and not recipe.executable:
-                done[name] |= on_array(trial, report, rows[0], cycles)
-            with replacing(kept) as part:
-                part.write_text(json.dumps(done))
+    calibration = Calibration(lm)
+    for number, (name, recipe) in enumerate(named.items(), 1):
+        if done.get(name, {}).get("settings") == asdict(recipe):
+            continue
+        trial = replace(lm, model=copy.deepcopy(lm.model))
+        report = calibration.convert(trial.model, recipe)
+        with progress() as bar:
+            task = bar.add_task(f"{name} ({number} of {len(named)})", total=len(rows))
+            found = score(trial, rows, partial(bar.advance, task))
+        done[name] = {"recipe": name, "ppl": found.perplexity,
+                      "bits_per_byte": found.bits_per_byte, "tokens": found.tokens,
+                      "executable": recipe.executable or "yes", "settings": asdict(recipe),
+                      **costs(trial, report, recipe)}
+        if recipe.acts == "hybrid" and not recipe.executable:
+            done[name] |= on_array(trial, report, rows[0], cycles)
+        with replacing(kept) as part:
+            part.write_text(json.dumps(done))
     return [done[name] for name in named]
 
 
@@ -155,6 +146,22 @@ def show(lm: LanguageModel, lines: Sequence[dict[str, Any]], console: Console) -
                   "golden/model_energy.py", highlight=False)
 
 
+def recipes(args: argparse.Namespace) -> dict[str, Recipe]:
+    """All recipes of an evaluation, by name. Raises `RecipeError`."""
+    numbers = {}
+    for name, example in (("k_mad", "3.5,3,2.5"), ("price", "1e-5,5e-6")):
+        try:
+            numbers[name] = [float(part) for part in getattr(args, name).split(",") if part]
+        except ValueError:
+            raise RecipeError(f"--{name.replace('_', '-')} {getattr(args, name)}: numbers, as "
+                              f"{example}") from None
+    found = SETS[args.set]() if args.set else sweep(numbers["k_mad"], numbers["price"], args.step,
+                                                    args.attention)
+    given = {name: one if one.wgt != "shipped" else one.with_(wgt=args.wgt)
+             for name, one in found.items()}
+    return {"unquantised": Recipe(acts="float"), **given}
+
+
 def parser() -> argparse.ArgumentParser:
     """Command line."""
     p = argparse.ArgumentParser(prog="python -m golden.evaluate", allow_abbrev=False,
@@ -168,6 +175,13 @@ def parser() -> argparse.ArgumentParser:
                    help="tokens of a window, at most (default: 512)")
     p.add_argument("--k-mad", default="3.5,3,2.5,2", metavar="X,...",
                    help="cuts of the hybrid recipes (default: 3.5,3,2.5,2)")
+    p.add_argument("--price", default="", metavar="NATS,...",
+                   help="hybrid recipes whose steps are the cheapest when a salient value costs as "
+                        "much expected loss, as 1e-5,5e-6 (default: none)")
+    p.add_argument("--step", default="token", choices=("token", "group"),
+                   help="a step per token, or per token and weight group (default: token)")
+    p.add_argument("--set", choices=sorted(SETS), help="recipes of a kind instead: frontier: the "
+                   "best known at every salient share; ablation: one choice changed at a time")
     p.add_argument("--wgt", default="shipped", choices=WGTS,
                    help="weights: the model's own 4-bit grid if it has one (default), rounded, or "
                         "by GPTQ on the opening of Emma")
@@ -191,11 +205,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from spinteger.config import Config, ConfigError
 
     try:
-        try:
-            k_mads = [float(part) for part in args.k_mad.split(",")]
-        except ValueError:
-            raise RecipeError(f"--k-mad {args.k_mad}: numbers, as 3.5,3,2.5") from None
-        named = recipes(k_mads, args.attention, args.wgt)
+        named = recipes(args)
         if args.length < 2 or args.tokens < 2:
             raise ConfigError("--length and --tokens: must be at least 2")
         found = re.fullmatch(r"(\d+)x(\d+)", args.pe)
@@ -217,8 +227,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         lm = load(args.model)
         length = min(args.length, lm.context)
         rows = windows(lm, text, length, -(-args.tokens // length))
-        if args.wgt == "gptq":
-            lm = calibrated(lm, next(one for one in named.values() if one.wgt == "gptq"))
         kept = cache_dir() / f"evaluate-{fingerprint(lm, rows, cfg)}.json"
         lines = evaluate(lm, rows, named, kept,
                          lambda model, levels: model_cycles(model, levels, cfg))

@@ -7,10 +7,18 @@
 it goes into the probabilities before they are coded: P[t, j] * s_v[j]. Codes of a token then never
 change once it is in the cache, whatever follows. Probabilities are unsigned; a row's largest is
 level 127, so few are salient and the many small ones are spikes or silent.
+
+Three things make 4 bits enough for keys, and none costs the machine anything. Softmax does not see
+a constant that is added to all keys, so their mean, found on calibration text, is taken off them
+(as SageAttention does, arXiv 2410.02367, with the mean of the text at hand, which changes as it
+grows). Q and K are turned by the same Hadamard matrix (QuaRot, arXiv 2404.00456), which leaves
+their products and spreads large channels. And a scale may clip: of a few shares of the largest
+value, the one with the least squared error.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,17 +27,40 @@ from torch import Tensor, nn
 
 from golden.act_coder import ActCoder, Counts
 from golden.codes import round_half_away
+from golden.gguf_model import ModelError
 from golden.hybrid_linear import Products, golden_products
+from golden.rotation import rotation
 
+#: The name that `transformers` knows it by.
+NAME = "spinteger"
 #: Level of a row's largest probability.
 P_TOP = 127
 
 
-def quantise_rows(x: Tensor, bits: int) -> tuple[Tensor, Tensor]:
-    """Symmetric codes with a scale per row: float [..., D] -> int8 [..., D], float64 [..., 1]."""
-    scale = x.abs().amax(-1, keepdim=True).double() / ((1 << (bits - 1)) - 1)
-    scale = torch.where(scale > 0, scale, torch.ones_like(scale))
-    return round_half_away(x.double() / scale).to(torch.int8), scale
+#: Shares of a row's largest value that are tried as the top of its range.
+SHARES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75)
+
+
+def quantise_rows(x: Tensor, bits: int,
+                  shares: Sequence[float] = (1.0,)) -> tuple[Tensor, Tensor]:
+    """Symmetric codes with a scale per row: float [..., D] -> int8 [..., D], float64 [..., 1].
+
+    Of several shares, each row takes that of the least squared error.
+    """
+    top = (1 << (bits - 1)) - 1
+    largest = x.abs().amax(-1, keepdim=True).double()
+    largest = torch.where(largest > 0, largest, top * torch.ones_like(largest))
+    best = torch.full_like(largest, torch.inf)
+    codes, scale = torch.zeros_like(x, dtype=torch.int8), torch.ones_like(largest)
+    for share in shares:
+        tried = largest * share / top
+        code = round_half_away(x.double() / tried).clamp(-top, top)
+        error = (x - code * tried).square().sum(-1, keepdim=True)
+        better = error < best
+        best = torch.where(better, error, best)
+        codes = torch.where(better, code.to(torch.int8), codes)
+        scale = torch.where(better, tried, scale)
+    return codes, scale
 
 
 @dataclass
@@ -40,13 +71,21 @@ class HybridAttention:
     window: int                         #: L of P, for what counts as salient
     kv_bits: int = 4
     products: Products | None = None    #: None: the golden ones
+    shares: Sequence[float] = (1.0,)    #: for the scales of K
+    k_mean: Tensor | None = None        #: taken off all keys: float [KV heads, 1, D]
+    rotate: bool = False                #: Q and K turned by a Hadamard matrix
     counts: Counts = field(default_factory=Counts)     #: of P
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None,
                  scaling: float) -> Tensor:
         """query [B, H, T, D]; key, value [B, H, S, D], float32 -> context [B, T, H, D]."""
+        if self.k_mean is not None:
+            key = key - self.k_mean.repeat_interleave(key.shape[1] // len(self.k_mean), 0)
+        if self.rotate:
+            turn = rotation(query.shape[-1])
+            query, key = query @ turn, key @ turn
         q, s_q = self.coder(query)
-        k, s_k = quantise_rows(key, self.kv_bits)
+        k, s_k = quantise_rows(key, self.kv_bits, self.shares)
         v, s_v = quantise_rows(value, self.kv_bits)
         score = self._each(q, k.mT) * (s_q * scaling) * s_k.mT
         if mask is not None:
@@ -80,3 +119,25 @@ def attention_function(module: nn.Module, query: Tensor, key: Tensor, value: Ten
     key, value = (part.repeat_interleave(heads, 1) for part in (key, value))
     hybrid: HybridAttention = module.spinteger_attention  # type: ignore[assignment]
     return hybrid(query, key, value, attention_mask, scaling), None
+
+
+def attention_modules(model: nn.Module) -> list[str]:
+    """Names of a `transformers` model's attention modules. Raises `ModelError` without any."""
+    found = [name for name, module in model.named_modules()
+             if hasattr(module, "q_proj") and hasattr(module, "k_proj")]
+    if not found or not hasattr(model, "set_attn_implementation"):
+        raise ModelError(f"{type(model).__name__}: no attention of transformers' form; use a "
+                         "recipe without attention")
+    return found
+
+
+def set_attention(model: nn.Module, attention: Mapping[str, Any]) -> None:
+    """Let `attention` (called as `HybridAttention`) do the work of modules, by name."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import eager_mask
+
+    AttentionInterface.register(NAME, attention_function)
+    AttentionMaskInterface.register(NAME, eager_mask)
+    for name, hybrid in attention.items():
+        model.get_submodule(name).spinteger_attention = hybrid
+    model.set_attn_implementation(NAME)                             # type: ignore[operator]

@@ -38,6 +38,8 @@ class HybridLinear(nn.Module):
     products None: fast, in floating point; with one weight scale per channel its sums are exact
     integers nevertheless, with groups they are rounded as float32 is. Otherwise every sum is an
     integer of `products`, group by group, and scales apply in float64: the same on any backend.
+    Steps are one per token, or one per token and weight group. Where the coder turns its inputs,
+    the grid is of weights so turned.
     """
 
     _weight: Tensor             # what the fast way multiplies by: codes, or real weights
@@ -55,33 +57,40 @@ class HybridLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x: float32 [..., K] -> float32 [..., N]."""
         level, step = self.coder(x)
+        one_step = step.shape[-1] == 1
         if self.products is not None:
-            y = self._sums(level.reshape(-1, level.shape[-1]).to(torch.int64))
-            y = (y.reshape(*level.shape[:-1], -1) * step).to(torch.float32)
-        elif self._single:
+            rows = level.reshape(-1, level.shape[-1]).to(torch.int64)
+            y = self._sums(rows, step.reshape(-1, step.shape[-1]))
+            y = y.reshape(*level.shape[:-1], -1).to(torch.float32)
+        elif self._single and one_step:
             weight = self._weight
             if bool((level.abs().sum(-1) * 8 >= EXACT).any()):
                 y = fn.linear(level.double(), weight.double())
             else:
                 y = fn.linear(level, weight).double()
             y = (y * (step * self.grid.scale[0])).to(torch.float32)
-        else:
+        elif one_step:
             y = fn.linear(level, self._weight) * step.to(torch.float32)
+        else:
+            coded = level.unflatten(-1, (step.shape[-1], -1)) * step.to(torch.float32).unsqueeze(-1)
+            y = fn.linear(coded.flatten(-2), self._weight)
         return y if self.bias is None else y + self.bias
 
-    def _sums(self, level: Tensor) -> Tensor:
-        """Sums in units of the step, scales and offsets applied: int64 [T, K] -> float64 [T, N]."""
+    def _sums(self, level: Tensor, step: Tensor) -> Tensor:
+        """Sums, steps, scales and offsets applied: int64 [T, K], float64 [T, G or 1] -> [T, N]."""
         assert self.products is not None
         codes = self.grid.codes
         if self.grid.offset is not None:                # one more column gives the acts' own sum
             codes = torch.cat([codes, torch.ones(len(codes), 1, dtype=torch.int8)], 1)
         size = self.grid.group
         found = self.products(list(zip(level.split(size, 1), codes.split(size), strict=True)))
+        steps = step.expand(-1, len(found))
         total = torch.zeros(len(level), self.out_features, dtype=torch.float64)
         for group, sums in enumerate(found):
-            total += sums[:, :self.out_features] * self.grid.scale[group]
+            part = sums[:, :self.out_features] * self.grid.scale[group]
             if self.grid.offset is not None:
-                total += sums[:, -1:] * self.grid.offset[group]
+                part += sums[:, -1:] * self.grid.offset[group]
+            total += part * steps[:, group:group + 1]
         return total
 
     def extra_repr(self) -> str:

@@ -37,6 +37,7 @@ class Traffic:
     window: int             #: L: additions of the running sum to V, per output and pass
     groups: int = 1         #: passes, each with sums that leave the array
     acts: str = "hybrid"    #: or "int8", "int4"
+    steps: int = 1          #: of the acts, 16 bits each
 
     @property
     def macs(self) -> int:
@@ -61,6 +62,6 @@ def movement(layer: Traffic) -> float:
         act_bits = 8.0 if layer.acts == "int8" else 4.0
         operations = layer.macs * layer.live * ((MUL8 if layer.acts == "int8" else MUL4) + SUM_ADD)
     weights = layer.macs * layer.wgt_bits * (DRAM_BIT / BATCH + layer.live * SRAM_BIT)
-    acts = layer.k * act_bits * SRAM_BIT * 2
+    acts = (layer.k * act_bits + layer.steps * 16) * SRAM_BIT * 2
     outputs = layer.n * layer.groups * 32 * SRAM_BIT * 2
     return operations + weights + acts + outputs

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from golden.act_coder import MODES, ActCoder
+from torch import Tensor
+
+from golden.act_coder import MODES, ROUNDINGS, ActCoder
 
 WGTS = ("shipped", "rtn", "gptq")
-STEPS = ("token", "static")
+STEPS = ("token", "group", "static")
 #: Layers that read the same input, or inputs alike, by the last part of their module's name.
 KINDS = {"q_proj": "qkv", "k_proj": "qkv", "v_proj": "qkv", "o_proj": "out", "out_proj": "out",
          "gate_proj": "up", "up_proj": "up", "fc1": "up", "down_proj": "down", "fc2": "down"}
@@ -34,9 +36,16 @@ class Recipe:
     group: int = 0                  #: rtn, gptq: inputs per weight scale; 0: one per channel
     k_mad: float = 3.0              #: cut in units of sigma, where `k_mads` says nothing else
     k_mads: Mapping[str, float] = field(default_factory=dict)    #: by kind (qkv, out, up, down)
-    step: str = "token"             #: "token", or "static": one per layer, calibrated
+    #: Nats of expected loss that a salient value must save; the step is then the cheapest one
+    #: (`golden.step_search`, needs sensitivities). 0: cut by k_mad.
+    price: float = 0.0
+    #: "token"; "group": one per token and weight group, whose sums are passes of their own anyway;
+    #: "static": one per layer, calibrated.
+    step: str = "token"
     pow2: bool = False              #: steps rounded to powers of two, which a shift of V can apply
     snap: bool = False              #: a token's step a little smaller: its largest value is exact
+    rounding: str = "away"          #: of halves: "away" from zero, to "even"; "down": cut off
+    rotate: bool = False            #: inputs and weights turned by a Hadamard matrix
     window: int = 7                 #: L of signed acts
     unsigned_window: int = 0        #: L of acts that are never negative; 0: as `window`
     salience: bool = True           #: False: values beyond the window are clipped
@@ -44,11 +53,14 @@ class Recipe:
     exp_max: int = 9                #: largest exponent of a salient value
     attention: bool = False         #: both products of attention as well
     kv_bits: int = 4                #: of K and V, which the array holds as weights
+    k_mean: bool = False            #: keys without their mean on calibration text
+    k_rotate: bool = False          #: Q and K turned by a Hadamard matrix
+    k_clip: bool = False           #: scales of K that leave the least squared error
     head: bool = False              #: the output layer as well
 
     def __post_init__(self) -> None:
         choices = {"acts": (self.acts, ("float", *MODES)), "wgt": (self.wgt, WGTS),
-                   "step": (self.step, STEPS)}
+                   "step": (self.step, STEPS), "rounding": (self.rounding, ROUNDINGS)}
         for name, (value, known) in choices.items():
             if value not in known:
                 raise RecipeError(f"recipe: {name} {value!r}, choose from {', '.join(known)}")
@@ -69,6 +81,18 @@ class Recipe:
         if self.acts in ("int8", "int4") and (self.pow2 or self.snap or self.step == "static"):
             raise RecipeError(f"recipe: acts {self.acts!r} have a step per token that puts its "
                               "largest value at the top: no pow2, no snap, no static step")
+        if self.price < 0 or self.price and (self.acts != "hybrid" or self.step == "static"
+                                             or self.snap or not self.salience):
+            raise RecipeError(f"recipe: price {self.price:g} must be positive, and chooses a step "
+                              "per token or group of hybrid acts with salience, without snap")
+        if (self.k_mean or self.k_rotate or self.k_clip) and not self.attention:
+            raise RecipeError("recipe: k_mean, k_rotate and k_clip are of attention, which it "
+                              "leaves as it is")
+        if self.rotate and self.price:
+            raise RecipeError("recipe: rotate mixes inputs, whose sensitivities a price needs")
+        if self.rotate and self.wgt == "shipped":
+            raise RecipeError("recipe: rotate turns the weights, which leave their own grid: "
+                              "use wgt rtn or gptq")
         if self.snap and (self.pow2 or self.step == "static"):
             raise RecipeError("recipe: snap changes a token's step, so no pow2 and no static step")
         if self.group < 0 or self.exp_max < 0 or self.unsigned_window < 0:
@@ -78,14 +102,21 @@ class Recipe:
         """The same but for some fields."""
         return replace(self, **changes)  # type: ignore[arg-type]
 
-    def coder(self, layer: str, unsigned: bool = False) -> ActCoder:
-        """Codes the inputs of a layer, by its module's name. unsigned: they are never negative."""
+    def coder(self, layer: str, unsigned: bool = False, group: int = 0,
+              sensitivity: Tensor | None = None) -> ActCoder:
+        """Codes the inputs of a layer, by its module's name.
+
+        unsigned: they are never negative. group: of the layer's weights, for a step per group.
+        sensitivity: of its inputs; without one, a price does nothing and k_mad cuts.
+        """
         kind = KINDS.get(layer.rpartition(".")[2], "")
         narrow = unsigned and self.unsigned_window > 0
         return ActCoder(mode=self.acts, k_mad=self.k_mads.get(kind, self.k_mad),
+                        price=0.0 if sensitivity is None else self.price, sensitivity=sensitivity,
+                        group=group if self.step == "group" else 0,
                         window=self.unsigned_window if narrow else self.window, signed=not narrow,
                         sal_bits=self.sal_bits, exp_max=self.exp_max, pow2=self.pow2,
-                        snap=self.snap, salience=self.salience)
+                        snap=self.snap, salience=self.salience, rounding=self.rounding)
 
     @property
     def executable(self) -> str:

@@ -8,6 +8,7 @@ gives is compared with the golden model's.
 from __future__ import annotations
 
 import argparse
+import copy
 import sys
 import time
 from collections import Counter
@@ -19,14 +20,14 @@ import torch
 from torch import Tensor
 
 from gen.options import OneLineParser
-from golden.calibration import calibrated
+from golden.calibration import Calibration
 from golden.codes import recode
-from golden.conversion import convert
 from golden.fetch import HashMismatch, RealDataUnavailable
 from golden.gguf_model import ModelError
 from golden.hybrid_linear import HybridLinear, Product, golden_product, golden_products
 from golden.models import NAMES, LanguageModel, load
 from golden.recipe import WGTS, Recipe, RecipeError
+from golden.recipe_sets import KEYS
 from sim.accelerator import Accelerator, Layer
 from sim.jobs import Job
 from spinteger.config import Config, ConfigError
@@ -129,6 +130,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--seed", type=int, default=1, help="of the drawing (default: 1)")
     p.add_argument("--k-mad", type=float, default=3.0, metavar="X",
                    help="salience starts at X sigma (default: 3.0)")
+    p.add_argument("--price", type=float, default=0.0, metavar="NATS",
+                   help="expected loss that a salient value must save, as 5e-6, instead of --k-mad")
+    p.add_argument("--step", default="token", choices=("token", "group"),
+                   help="of inputs: one per token, or per token and weight group (default: token)")
     p.add_argument("--wgt", default="shipped", choices=WGTS,
                    help="weights: the model's own 4-bit grid if it has one (default), rounded, or "
                         "by GPTQ on the opening of Emma")
@@ -145,15 +150,14 @@ def machine() -> Config:
 
 def run(args: argparse.Namespace, lm: LanguageModel, ids: list[int]) -> int:
     """Speak, report; the exit code."""
-    recipe = Recipe(k_mad=args.k_mad, attention=True, wgt=args.wgt,
-                    head=args.head)
-    if args.wgt == "gptq":
-        lm = calibrated(lm, recipe)
+    recipe = Recipe(k_mad=args.k_mad, price=args.price, step=args.step, wgt=args.wgt,
+                    head=args.head, **KEYS)
     products = MachineProducts(Accelerator(machine(), args.backend))
-    convert(lm.model, recipe, grids=lm.grids, products=products)
+    spoken = copy.deepcopy(lm.model)
+    Calibration(lm).convert(spoken, recipe, products)
     print(f"{lm.name}, 16x16 machine, {args.backend}: building the simulator, trying each layer",
           file=sys.stderr, flush=True)
-    each = estimate(lm.model, products)
+    each = estimate(spoken, products)
     rounds = args.tokens
     print(f"about {each:.1f} s per token for linear layers, {each * rounds / 60:.1f} min in all, "
           "attention on top", file=sys.stderr, flush=True)
@@ -171,14 +175,14 @@ def run(args: argparse.Namespace, lm: LanguageModel, ids: list[int]) -> int:
 
     print(args.prompt, end="", flush=True)
     shown = lm.tokenizer.decode(ids)
-    new = speak(lm.model, ids, args.tokens, chooser(args.temperature, args.seed), tell)
+    new = speak(spoken, ids, args.tokens, chooser(args.temperature, args.seed), tell)
     seconds = time.monotonic() - began
     print()
-    for module in lm.model.modules():               # the same with the golden products
+    for module in spoken.modules():               # the same with the golden products
         for part in (module, getattr(module, "spinteger_attention", None)):
             if hasattr(part, "products"):
                 part.products = golden_products     # type: ignore[union-attr]
-    same = speak(lm.model, ids, args.tokens, chooser(args.temperature, args.seed)) == new
+    same = speak(spoken, ids, args.tokens, chooser(args.temperature, args.seed)) == new
     counters = products.counters - tried[0]
     print(f"\n{len(new)} tokens in {seconds:.0f} s: {len(new) / seconds:.2f} tokens/s; "
           f"{products.programs - tried[1]:,} programs, {products.macs - tried[2]:,} MACs")

@@ -28,7 +28,9 @@ def logits(model):
 
 
 RECIPES = [Recipe(), Recipe(attention=True), Recipe(group=16), Recipe(acts="int8"),
-           Recipe(acts="int4", attention=True), Recipe(unsigned_window=15), Recipe(head=True)]
+           Recipe(acts="int4", attention=True), Recipe(unsigned_window=15), Recipe(head=True),
+           Recipe(group=16, step="group"), Recipe(acts="int4", group=16, step="group"),
+           Recipe(rounding="down"), Recipe(rounding="even", group=8, step="group")]
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: f"{r.acts}-{r.attention}-{r.group}")

@@ -1,5 +1,6 @@
 """`python -m golden.evaluate` and what it is made of."""
 
+import copy
 import json
 import math
 from dataclasses import replace
@@ -10,13 +11,15 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch.nn import functional as fn
 
 from golden import evaluate
+from golden.calibration import Calibration
 from golden.evaluate_plot import front
 from golden.gguf_model import ModelError
 from golden.model_energy import MAC8, Traffic, movement, op_count
-from golden.models import load
+from golden.models import LanguageModel, load
 from golden.perplexity import score, windows
 from golden.recipe import Recipe
-from tests.golden.lms import opt
+from golden.recipe_sets import KEYS, SETS
+from tests.golden.lms import llama, opt
 
 TEXT = "It is a truth universally acknowledged, that a single man, in possession of a fortune. " * 9
 
@@ -92,6 +95,7 @@ def test_table_json_and_going_on(folder, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("more, words", [
     (["--k-mad", "a"], "--k-mad a"), (["--k-mad", "0"], "positive"),
+    (["--price", "x"], "--price x"), (["--price=-1"], "positive"),
     (["--text", "/none.txt"], "none.txt"), (["--pe", "16"], "--pe 16"),
     (["--length", "0"], "--length"), (["--tokens", "0"], "--tokens"),
     (["--pe", "0x4"], "rows"), (["--plot", "e.txt"], ".svg"),
@@ -141,7 +145,38 @@ def test_front():
     assert [one["recipe"] for one in front(points, "e")] == ["c", "b", "a"]
 
 
+def named(*argv):
+    return evaluate.recipes(evaluate.parser().parse_args(["tiny", *argv]))
+
+
 def test_recipe_names():
-    named = evaluate.recipes([3.0], True, "rtn")
-    assert named["W4A4&8 k_mad 3"] == Recipe(k_mad=3.0, attention=True, wgt="rtn")
-    assert named["unquantised"].acts == "float"
+    found = named("--k-mad", "3", "--attention", "--wgt", "rtn")
+    assert found["W4A4&8 k_mad 3"] == Recipe(k_mad=3.0, wgt="rtn", **KEYS)
+    assert found["unquantised"].acts == "float"
+    found = named("--k-mad", "", "--price", "1e-5,5e-6", "--step", "group")
+    assert found["W4A4&8 price 5e-06, a step per group"] == Recipe(
+        price=5e-6, step="group", k_mad=2.5)
+    assert len(found) == 5
+
+
+@pytest.mark.parametrize("kind", SETS)
+@pytest.mark.parametrize("model", ["opt", "llama"])
+def test_sets_of_recipes_can_be_obeyed(kind, model, monkeypatch):
+    """Each converts and gives finite logits; all differ."""
+    monkeypatch.setattr(Calibration, "rows", list(torch.randint(
+        50, (3, 16), generator=torch.Generator().manual_seed(1))))
+    lm = LanguageModel("x", {"opt": opt, "llama": llama}[model](), None, 32, "")
+    calibration, ids = Calibration(lm), torch.arange(16)[None]
+    seen = set()
+    for name, recipe in named("--set", kind, "--wgt", "rtn").items():
+        if recipe.acts == "float":
+            continue
+        trial = copy.deepcopy(lm.model)
+        report = calibration.convert(trial, recipe)
+        with torch.no_grad():
+            logits = trial(ids).logits
+        assert bool(torch.isfinite(logits).all()), name
+        coder = next(iter(report.coders.values()))
+        assert coder.last.shape == (16, 32) and str(recipe) not in seen
+        seen.add(str(recipe))
+    assert len(seen) > 10

@@ -5,8 +5,7 @@ import json
 import pytest
 
 from golden import austen
-from golden.calibration import calibrated
-from golden.conversion import convert
+from golden.calibration import Calibration
 from golden.fetch import RealDataUnavailable
 from golden.models import TINY, load
 from golden.perplexity import score, windows
@@ -36,7 +35,7 @@ def test_hybrid_loses_little_and_less_than_plain_w4a4(text):
     base, found = score(lm, rows).perplexity, {}
     for name, recipe in {"hybrid": Recipe(wgt="gptq", k_mad=2.0), "int4":
                          Recipe(wgt="gptq", acts="int4")}.items():
-        trial = calibrated(load("tiny"), recipe)
-        convert(trial.model, recipe, grids=trial.grids)
+        trial = load("tiny")
+        Calibration(load("tiny")).convert(trial.model, recipe)
         found[name] = score(trial, rows).perplexity / base
     assert found["hybrid"] < 1.03 < found["int4"]
