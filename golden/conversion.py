@@ -248,7 +248,8 @@ def _attentions(model: nn.Module, recipe: Recipe, products: Products | None,
     return {name: HybridAttention(
                 recipe.coder(f"{name}.q_proj"), recipe.unsigned_window or recipe.window,
                 recipe.kv_bits, products, SHARES if recipe.k_clip else (1.0,),
-                _of(name, k_means, "mean of keys") if recipe.k_mean else None, recipe.k_rotate)
+                _of(name, k_means, "mean of keys") if recipe.k_mean else None, recipe.k_rotate,
+                recipe.v_group)
             for name in attention_modules(model)}
 
 

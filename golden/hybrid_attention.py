@@ -8,12 +8,13 @@ it goes into the probabilities before they are coded: P[t, j] * s_v[j]. Codes of
 change once it is in the cache, whatever follows. Probabilities are unsigned; a row's largest is
 level 127, so few are salient and the many small ones are spikes or silent.
 
-Three things make 4 bits enough for keys, and none costs the machine anything. Softmax does not see
-a constant that is added to all keys, so their mean, found on calibration text, is taken off them
-(as SageAttention does, arXiv 2410.02367, with the mean of the text at hand, which changes as it
-grows). Q and K are turned by the same Hadamard matrix (QuaRot, arXiv 2404.00456), which leaves
-their products and spreads large channels. And a scale may clip: of a few shares of the largest
-value, the one with the least squared error.
+These make 4 bits enough, and none costs the machine more than columns left empty. Softmax does not
+see a constant that is added to all keys, so their mean, found on calibration text, is taken off
+them (as SageAttention does, arXiv 2410.02367, with the mean of the text at hand, which changes as
+it grows). Q and K are turned by the same Hadamard matrix (QuaRot, arXiv 2404.00456), which leaves
+their products and spreads large channels. A scale may clip: of a few shares of the largest value,
+the one with the least squared error. And for V a scale may hold for a part of the head's values
+only; each part is a product of its own, with its own codes of P.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ class HybridAttention:
     shares: Sequence[float] = (1.0,)    #: for the scales of K
     k_mean: Tensor | None = None        #: taken off all keys: float [KV heads, 1, D]
     rotate: bool = False                #: Q and K turned by a Hadamard matrix
+    v_group: int = 0                    #: values of a token's V per scale; 0: all of a head's
     counts: Counts = field(default_factory=Counts)     #: of P
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None,
@@ -86,15 +88,19 @@ class HybridAttention:
             query, key = query @ turn, key @ turn
         q, s_q = self.coder(query)
         k, s_k = quantise_rows(key, self.kv_bits, self.shares)
-        v, s_v = quantise_rows(value, self.kv_bits)
         score = self._each(q, k.mT) * (s_q * scaling) * s_k.mT
         if mask is not None:
             score = score + mask[..., :key.shape[-2]]
-        p = score.softmax(-1) * s_v.mT
-        step = p.amax(-1, keepdim=True) / P_TOP
-        level = round_half_away(p / step).to(torch.float32)
-        self.counts.add(level, self.window)
-        return (self._each(level, v) * step).to(torch.float32).transpose(1, 2).contiguous()
+        probability = score.softmax(-1)
+        contexts = []
+        for part in value.split(self.v_group or value.shape[-1], -1):
+            v, s_v = quantise_rows(part, self.kv_bits)
+            p = probability * s_v.mT
+            step = p.amax(-1, keepdim=True) / P_TOP
+            level = round_half_away(p / step).to(torch.float32)
+            self.counts.add(level, self.window)
+            contexts.append(self._each(level, v) * step)
+        return torch.cat(contexts, -1).to(torch.float32).transpose(1, 2).contiguous()
 
     def _each(self, level: Tensor, codes: Tensor) -> Tensor:
         """Products of every head: [B, H, T, K], int8 [B, H, K, N] -> float64 [B, H, T, N]."""

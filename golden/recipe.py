@@ -56,6 +56,7 @@ class Recipe:
     k_mean: bool = False            #: keys without their mean on calibration text
     k_rotate: bool = False          #: Q and K turned by a Hadamard matrix
     k_clip: bool = False           #: scales of K that leave the least squared error
+    v_group: int = 0                #: values of V per scale; 0: a token's in one head
     head: bool = False              #: the output layer as well
 
     def __post_init__(self) -> None:
@@ -85,9 +86,9 @@ class Recipe:
                                              or self.snap or not self.salience):
             raise RecipeError(f"recipe: price {self.price:g} must be positive, and chooses a step "
                               "per token or group of hybrid acts with salience, without snap")
-        if (self.k_mean or self.k_rotate or self.k_clip) and not self.attention:
-            raise RecipeError("recipe: k_mean, k_rotate and k_clip are of attention, which it "
-                              "leaves as it is")
+        if (self.k_mean or self.k_rotate or self.k_clip or self.v_group) and not self.attention:
+            raise RecipeError("recipe: k_mean, k_rotate, k_clip and v_group are of attention, "
+                              "which it leaves as it is")
         if self.rotate and self.price:
             raise RecipeError("recipe: rotate mixes inputs, whose sensitivities a price needs")
         if self.rotate and self.wgt == "shipped":
@@ -95,8 +96,9 @@ class Recipe:
                               "use wgt rtn or gptq")
         if self.snap and (self.pow2 or self.step == "static"):
             raise RecipeError("recipe: snap changes a token's step, so no pow2 and no static step")
-        if self.group < 0 or self.exp_max < 0 or self.unsigned_window < 0:
-            raise RecipeError("recipe: group, exp_max and unsigned_window must not be negative")
+        if min(self.group, self.exp_max, self.unsigned_window, self.v_group) < 0:
+            raise RecipeError("recipe: group, exp_max, unsigned_window and v_group must not be "
+                              "negative")
 
     def with_(self, **changes: object) -> Recipe:
         """The same but for some fields."""

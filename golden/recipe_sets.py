@@ -7,8 +7,9 @@ from typing import Any
 
 from golden.recipe import Recipe
 
-#: Ways of making 4 bits enough for keys, all of which the machine executes.
-KEYS: dict[str, Any] = {"attention": True, "k_mean": True, "k_rotate": True, "k_clip": True}
+#: Ways of making 4 bits enough for keys and values, all of which the machine executes.
+KEYS: dict[str, Any] = {"attention": True, "k_mean": True, "k_rotate": True, "k_clip": True,
+                        "v_group": 32}
 
 
 def sweep(k_mads: Sequence[float], prices: Sequence[float], step: str = "token",
@@ -50,7 +51,7 @@ def ablation() -> dict[str, Recipe]:
             "the same, turned (Hadamard)": base.with_(wgt="gptq", group=32, rotate=True),
             "turned, W4A4": Recipe(acts="int4", wgt="gptq", group=32, rotate=True),
             "attention, K and V 4 bit": base.with_(attention=True),
-            "attention, K turned, clipped, no mean": base.with_(**KEYS),
+            "the same, with all that helps K and V": base.with_(**KEYS),
             "attention, K and V 8 bit": base.with_(attention=True, kv_bits=8)}
 
 

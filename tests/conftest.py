@@ -11,7 +11,7 @@ from golden.fetch import RealDataUnavailable, fetch_gguf
 torch.set_num_threads(1)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def real_model() -> None:
     """SmolLM2's file is there; skips where it cannot be had, but not in CI."""
     try:

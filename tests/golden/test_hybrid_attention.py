@@ -55,10 +55,10 @@ def test_mean_and_rotation_change_nothing_but_the_rounding(make):
     means = {name: mean + 0.5 for name, mean in key_means(model, IDS).items()}
     plain, turned = copy.deepcopy(model), copy.deepcopy(model)
     convert(plain, fine)
-    convert(turned, fine.with_(k_mean=True, k_rotate=True, k_clip=True), k_means=means)
+    more = fine.with_(k_mean=True, k_rotate=True, k_clip=True, v_group=4)
+    convert(turned, more, k_means=means)
     exact = copy.deepcopy(model)
-    convert(exact, fine.with_(k_mean=True, k_rotate=True, k_clip=True), k_means=means,
-            products=golden_products)
+    convert(exact, more, k_means=means, products=golden_products)
     with torch.no_grad():
         a, b, c = (m(IDS).logits for m in (plain, turned, exact))
     assert (a - b).norm() < 0.05 * a.norm() and torch.equal(b, c)
