@@ -58,14 +58,15 @@ def costs(lm: LanguageModel, report: Report, recipe: Recipe) -> dict[str, float]
     distinct = {id(coder): coder.counts for coder in report.coders.values()}.values()
     values, salient, silent = (sum(getattr(counts, name) for counts in distinct)
                                for name in ("values", "salient", "silent"))
-    more = {}
+    more: dict[str, float] = {}
     for key, parts in (("q", [one.coder.counts for one in report.attention.values()]),
                        ("p", [one.counts for one in report.attention.values()])):
         if parts:
-            more |= {f"salient_{key}": sum(one.salient for one in parts) /
-                     sum(one.values for one in parts), f"zeros_{key}":
-                     sum(one.silent for one in parts) / sum(one.values for one in parts)}
-    return {**more, "salient": salient / values, "salient_by_mac": by_mac / macs, "zeros": silent / values,
+            all_values = sum(one.values for one in parts)
+            more[f"salient_{key}"] = sum(one.salient for one in parts) / all_values
+            more[f"zeros_{key}"] = sum(one.silent for one in parts) / all_values
+    return {**more, "salient": salient / values, "salient_by_mac": by_mac / macs,
+            "zeros": silent / values,
             "rows_read": 1 - silent / values, "time_steps": recipe.window + 1 if recipe.acts ==
             "hybrid" else 0, "macs": macs, "energy_opcount": opcount / macs,
             "energy_movement": moved / macs}

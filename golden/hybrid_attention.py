@@ -98,7 +98,7 @@ class HybridAttention:
             p = probability * s_v.mT
             step = p.amax(-1, keepdim=True) / P_TOP
             level = round_half_away(p / step).to(torch.float32)
-            self.counts.add(level, self.window)
+            self.counts.add(level[probability > 0], self.window)     # not what is masked
             contexts.append(self._each(level, v) * step)
         return torch.cat(contexts, -1).to(torch.float32).transpose(1, 2).contiguous()
 
