@@ -25,7 +25,9 @@ def sweep(k_mads: Sequence[float], prices: Sequence[float], step: str = "token",
 def frontier() -> dict[str, Recipe]:
     """From one cut for all to a price for all, a step per token and per group, with attention."""
     both = {f"{name}, with attention": recipe.with_(**KEYS) for name, recipe in
-            sweep((), (5e-6, 3.5e-6), "group").items() if "A4," not in name}
+            sweep((), (5e-6,), "group").items() if "A4," not in name}
+    finer = Recipe(price=5e-6, step="group", k_mad=1.0, **{**KEYS, "v_group": 16})
+    both["the same, Q cut at 1 sigma, V in 16"] = finer
     return {**sweep((3, 2), (8e-6,)),
             **sweep((), (1e-5, 5e-6, 3.5e-6), "group"), **both}
 
@@ -38,7 +40,6 @@ def ablation() -> dict[str, Recipe]:
             "step: one per layer, calibrated": base.with_(step="static"),
             "step: a power of two": base.with_(pow2=True),
             "step: massive values exact (snap)": base.with_(snap=True),
-            "step: per weight group": base.with_(step="group"),
             "step: by price 5e-06": base.with_(price=5e-6),
             "rounding: halves to even": base.with_(rounding="even"),
             "rounding: down": base.with_(rounding="down"),
@@ -48,7 +49,9 @@ def ablation() -> dict[str, Recipe]:
             "salient values without exponent": base.with_(exp_max=0),
             "weights in groups of 32, rounded": base.with_(wgt="rtn", group=32),
             "weights by GPTQ, groups of 32": base.with_(wgt="gptq", group=32),
-            "the same, turned (Hadamard)": base.with_(wgt="gptq", group=32, rotate=True),
+            "the same, a step per group": base.with_(wgt="gptq", group=32, step="group"),
+            "the same, by price 5e-06": base.with_(wgt="gptq", group=32, step="group", price=5e-6),
+            "GPTQ, groups of 32, turned (Hadamard)": base.with_(wgt="gptq", group=32, rotate=True),
             "turned, W4A4": Recipe(acts="int4", wgt="gptq", group=32, rotate=True),
             "attention, K and V 4 bit": base.with_(attention=True),
             "the same, with all that helps K and V": base.with_(**KEYS),
