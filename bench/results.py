@@ -51,6 +51,8 @@ def _energy(shape: str, library: str, takes: str) -> Benchmark:
                      f"{name}.json", title, takes)
 
 
+#: Both evaluate the same text; weights by GPTQ, since the model comes in float32.
+_TINY = ("golden.evaluate", "tiny", "--wgt", "gptq", "--length", "256")
 #: In the order in which --run measures them.
 BENCHMARKS = (
     Benchmark("cycles", ("bench.cycles", "--bus-bits", "256"), "cycles.json",
@@ -79,6 +81,17 @@ BENCHMARKS = (
     Benchmark("explore", ("gen.explore", "--pe", "8x8,8x16,16x16,16x32", "--homes", "2,4",
                           "--int-lanes", "2", "--energy", "docs/results/energy-16x16-osu018.json"),
               "explore.json", "exploration", "an hour"),
+    Benchmark("evaluate-smollm2", ("golden.evaluate", "smollm2", "--set", "frontier", "--plot",
+                                   "docs/results/evaluate-smollm2.svg"),
+              "evaluate-smollm2.json", "SmolLM2 on integers", "2 hours"),
+    Benchmark("evaluate-tiny", (*_TINY, "--k-mad", "3,2.5,2", "--price", "3e-5,1.5e-5,1e-5,5e-6",
+                                "--plot", "docs/results/evaluate-tiny.svg"),
+              "evaluate-tiny.json", "the small model on integers", "minutes"),
+    Benchmark("evaluate-tiny-attention",
+              (*_TINY, "--attention", "--k-mad", "2.5,2", "--price", "1.5e-5,1e-5,5e-6"),
+              "evaluate-tiny-attention.json", "the same with attention", "minutes"),
+    Benchmark("ablation-tiny", (*_TINY, "--set", "ablation"), "ablation-tiny.json",
+              "one choice changed at a time", "minutes"),
 )
 
 

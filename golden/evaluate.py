@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +208,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit code: 0 done, 2 for what cannot be obeyed."""
     args = parser().parse_args(argv)
     torch.set_num_threads(1)
-    # The command is where the golden model and the machine's cycle model meet; neither needs this.
+    # The command is where golden model, cycle model and reports meet; none of them needs this.
+    from bench.report import write_json
     from sim.compiler import CompileError
     from sim.model_cycles import model_cycles
     from spinteger.config import Config, ConfigError
@@ -246,10 +248,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.plot:
         plot(f"{lm.name}, {lines[0]['tokens']:,} tokens", lines, args.plot)
     if args.json:
-        with replacing(args.json) as part:
-            part.write_text(json.dumps({"benchmark": "evaluate", "model": lm.name,
-                                        "baseline": lm.baseline, "tokens": lines[0]["tokens"],
-                                        "length": length, "recipes": lines}, indent=1) + "\n")
+        write_json(args.json, "evaluate", cfg, {
+            "model": lm.name, "baseline": lm.baseline, "tokens": lines[0]["tokens"],
+            "length": length, "recipes": lines},
+            versions={name: version(name) for name in ("transformers", "tokenizers")})
     return 0
 
 

@@ -35,6 +35,7 @@ from gen.event_energy import Events
 from gen.parts import PARTS
 from gen.place import Placement, Segment
 from gen.sweep import Area, Result
+from golden import evaluate
 from sim.layers import LayerRow
 from sim.predict import Prediction
 from spinteger.config import Config, preset
@@ -134,6 +135,16 @@ def exploration(folder: Path) -> None:
                    Namespace(batch=16, json=str(folder / "explore.json"), plot=None), QUIET)
 
 
+def evaluation(folder: Path) -> None:
+    plain = {"recipe": "unquantised", "ppl": 40.0, "bits_per_byte": 1.2}
+    hybrid = {"recipe": "W4A4&8 k_mad 3", "ppl": 41.0, "bits_per_byte": 1.21, "salient": 0.041,
+              "salient_by_mac": 0.05, "zeros": 0.18, "energy_opcount": 0.042,
+              "energy_movement": 7.4, "cycles": 3000.0, "cycles_dense": 1000.0}
+    write_json(str(folder / "evaluate-smollm2.json"), "evaluate", CFG, {
+        "model": "smollm2", "baseline": "as shipped", "tokens": 8176, "length": 512,
+        "recipes": [plain, hybrid]})
+
+
 @pytest.fixture(scope="module")
 def samples(tmp_path_factory) -> Path:
     """A file of every kind; energy and FPGA of one size only."""
@@ -147,6 +158,7 @@ def samples(tmp_path_factory) -> Path:
         bitstream(folder)
         regression(folder, patch)
         exploration(folder)
+        evaluation(folder)
     return folder
 
 
@@ -186,6 +198,7 @@ def test_every_section_and_plot_is_there(page, built):
     assert plots == ["area.svg", "cycles.svg", "energy-16x16-sky130.svg", "explore.svg",
                      "fpga-16x16.svg"]
     assert all(f"(results/{name})" in page for name in plots)
+    assert "(results/evaluate-smollm2.svg)" in page, "golden.evaluate draws it"
     assert all((built / "results" / name).read_bytes().startswith(b"<?xml") for name in plots)
 
 
@@ -235,6 +248,12 @@ def test_exploration_marks_the_front(page, samples):
     assert row(page, "8×8 |")[1] == "4,000"
     points = json.loads((samples / "explore.json").read_text())["points"]
     assert [one["area"]["lut"] for one in front(points)] == [3000, 9000]
+
+
+def test_language_models(page):
+    assert row(page, "W4A4&8 k_mad 3") == ["W4A4&8 k_mad 3", "41.00", "+2.5%", "1.210", "4.1%",
+                                           "5.0%", "18.0%", "3,000 (3.00×)", "0.042", "7.40"]
+    assert "8,176 predicted tokens in windows of 512" in page and "is as shipped." in page
 
 
 def test_operation_counts_stand_beside_what_was_measured(page):
@@ -320,7 +339,9 @@ def test_list_has_every_benchmark(capsys):
 
 
 def test_commands_are_accepted_by_their_parsers():
-    parsers = {"bench.energy": energy, "bench.fpga": fpga, "bench.pnr": pnr, "gen.explore": explore}
+    parsers: dict[str, Any] = {
+        "golden.evaluate": evaluate, "bench.energy": energy, "bench.fpga": fpga, "bench.pnr": pnr,
+        "gen.explore": explore}
     for one in BENCHMARKS:
         if one.argv[0] in parsers:
             parsers[one.argv[0]].parser().parse_args(one.arguments(Path("x"))[2:])

@@ -1,0 +1,36 @@
+"""Section of docs/results.md: whole language models, from `golden.evaluate`."""
+
+from __future__ import annotations
+
+from bench.results_base import Json, paragraphs, plot, table
+
+MODELS = """What models lose on integers, in perplexity on the opening of *Persuasion*, which
+nothing was trained or calibrated on. *salient*, *by MAC* and *zeros* are shares of the inputs of
+linear layers, by value and by the products that they take part in. *cycles* are of linear layers
+one by one, 16 tokens at a time, loads and all, by the cycle model, on a 16×16 machine with a
+256-bit bus; in brackets, over a dense array's, whose loads are not counted. The two energies, in pJ
+per MAC of a dense layer, are two ways of counting and do not compare
+([golden/model_energy.py](../golden/model_energy.py)). What recipes mean: [models.md](models.md)."""
+
+
+def models(report: Json, drawn: str = "") -> str:
+    """One evaluation; `drawn`: its plot, if it has one."""
+    lines = report["recipes"]
+    base = lines[0]["ppl"]
+    rows = []
+    for one in lines:
+        row = [one["recipe"], f"{one['ppl']:,.2f}", f"{one['ppl'] / base - 1:+,.1%}",
+               f"{one['bits_per_byte']:.3f}"]
+        if "salient" in one:
+            row += [f"{one['salient']:.1%}", f"{one['salient_by_mac']:.1%}", f"{one['zeros']:.1%}",
+                    f"{one['cycles']:,.0f} ({one['cycles'] / one['cycles_dense']:.2f}×)"
+                    if "cycles" in one else "", f"{one['energy_opcount']:.3f}",
+                    f"{one['energy_movement']:.2f}"]
+        rows.append(row + [""] * (10 - len(row)))
+    return paragraphs(
+        f"{report['tokens']:,} predicted tokens in windows of {report['length']}; unquantised is "
+        f"{report['baseline']}.",
+        table(("recipe", "perplexity", "more", "bits/byte", "salient", "by MAC", "zeros",
+               "cycles per token", "op-count", "with movement"), rows),
+        plot(drawn, "Perplexity against energy, with the recipes that no other beats")
+        if drawn else "")
