@@ -73,18 +73,19 @@ def costs(lm: LanguageModel, report: Report, recipe: Recipe) -> dict[str, float]
             "energy_movement": moved / macs}
 
 
-#: (cycles, a dense array's cycles) per token of a model, given each layer's levels, int64 [T, K].
-Cycles = Callable[[torch.nn.Module, Mapping[str, torch.Tensor]], tuple[float, float]]
+#: (cycles, a dense array's cycles) per token of a model, given each layer's levels, int64 [T, K],
+#: and the window L that the machine has.
+Cycles = Callable[[torch.nn.Module, Mapping[str, torch.Tensor], int], tuple[float, float]]
 
 
 @torch.no_grad()
-def on_array(lm: LanguageModel, report: Report, row: torch.Tensor,
+def on_array(lm: LanguageModel, report: Report, row: torch.Tensor, window: int,
              cycles: Cycles) -> dict[str, float]:
     """Cycles per token on an array, of a window's first tokens."""
     model: Any = lm.model
     model(row[None, :BATCH], use_cache=False)
     found, dense = cycles(lm.model, {name: coder.last[:BATCH]
-                                     for name, coder in report.coders.items()})
+                                     for name, coder in report.coders.items()}, window)
     return {"cycles": found, "cycles_dense": dense}
 
 
@@ -124,7 +125,7 @@ def evaluate(lm: LanguageModel, rows: Sequence[torch.Tensor], named: dict[str, R
                       "executable": recipe.executable or "yes", "settings": asdict(recipe),
                       **costs(trial, report, recipe)}
         if recipe.acts == "hybrid" and not recipe.executable:
-            done[name] |= on_array(trial, report, rows[0], cycles)
+            done[name] |= on_array(trial, report, rows[0], recipe.window, cycles)
         with replacing(kept) as part:
             part.write_text(json.dumps(done))
     return [done[name] for name in named]
@@ -164,6 +165,9 @@ def recipes(args: argparse.Namespace) -> dict[str, Recipe]:
         except ValueError:
             raise RecipeError(f"--{name.replace('_', '-')} {getattr(args, name)}: numbers, as "
                               f"{example}") from None
+    if args.set and (args.price or args.attention or args.step != "token"):
+        raise RecipeError(f"--set {args.set}: has cuts, prices, steps and attention of its own; "
+                          "leave out --price, --step and --attention")
     found = SETS[args.set]() if args.set else sweep(numbers["k_mad"], numbers["price"], args.step,
                                                     args.attention)
     given = {name: one if one.wgt != "shipped" else one.with_(wgt=args.wgt)
@@ -239,7 +243,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         rows = windows(lm, text, length, -(-args.tokens // length))
         kept = cache_dir() / f"evaluate-{fingerprint(lm, rows, cfg)}.json"
         lines = evaluate(lm, rows, named, kept,
-                         lambda model, levels: model_cycles(model, levels, cfg))
+                         lambda model, levels, window: model_cycles(
+                             model, levels, cfg.with_(window=window)))
     except (CompileError, ConfigError, HashMismatch, ModelError, NotImplementedError, OSError,
             RealDataUnavailable, RecipeError, UnicodeDecodeError) as error:
         print(f"golden.evaluate: {error}", file=sys.stderr)

@@ -4,6 +4,7 @@ import copy
 import json
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -95,6 +96,7 @@ def test_table_json_and_going_on(folder, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("more, words", [
     (["--k-mad", "a"], "--k-mad a"), (["--k-mad", "0"], "positive"),
+    (["--set", "ablation", "--attention"], "--set ablation"),
     (["--price", "x"], "--price x"), (["--price=-1"], "positive"),
     (["--text", "/none.txt"], "none.txt"), (["--pe", "16"], "--pe 16"),
     (["--length", "0"], "--length"), (["--tokens", "0"], "--tokens"),
@@ -143,6 +145,19 @@ def test_front():
     points = [{"recipe": name, "ppl": ppl, "e": e} for name, ppl, e in (
         ("a", 10.0, 5.0), ("b", 12.0, 3.0), ("worse", 12.0, 4.0), ("c", 20.0, 1.0))]
     assert [one["recipe"] for one in front(points, "e")] == ["c", "b", "a"]
+
+
+def test_cycles_are_of_a_machine_with_the_recipe_s_window(tmp_path):
+    lm = LanguageModel("x", opt(), SimpleNamespace(decode=lambda ids: "x" * len(ids)), 32, "")
+    seen = []
+
+    def cycles(model, levels, window):
+        seen.append((window, max(int(level.abs().max()) for level in levels.values())))
+        return 2.0, 1.0
+    found = evaluate.evaluate(lm, [torch.arange(20)], {
+        name: Recipe(window=window, k_mad=9.0, salience=False)
+        for name, window in (("a", 7), ("b", 15))}, tmp_path / "kept.json", cycles)
+    assert seen == [(7, 7), (15, 15)] and [one["time_steps"] for one in found] == [8, 16]
 
 
 def named(*argv):
