@@ -17,10 +17,12 @@ from gen import tools
 from gen.ecp5 import Synthesis, synthesise
 from gen.files import write_whole
 from gen.parts import Part
-from gen.place import PLACERS, ROUTERS, place, spread, ways
+from gen.place import PLACERS, ROUTERS, Placement, place, spread, ways
 from gen.place_log import Progress
 from sim.builds import built, cache_dir
 
+#: Seconds for nextpnr's own router, which either ends in minutes or hardly at all.
+LIMIT = 20 * 60.0
 #: Modules of this package that a synthesis follows from.
 _FLOW = ("absorb", "carry", "chains", "ecp5", "yosys")
 
@@ -41,17 +43,23 @@ def placement(netlist: str, part: Part, *, seed: int = 1, freq: float = 150.0,
               progress: Progress | None = None) -> dict[str, Any]:
     """`Placement.json` of one seed, once. Raises `ToolError` when it does not route.
 
-    With nextpnr's own placer and router where they end, which is where a design has little block
-    RAM; else with those of `gen.place.ways`. (An INT4 systolic array of 16x16: 172 MHz so, 140
-    with the static placer.)
+    With nextpnr's own placer and router where they end, which is mostly where a design has little
+    block RAM, and within `LIMIT`; else with the static placer and `router2`. (An INT4 systolic
+    array of 16x16: 172 MHz so, 140 with the static placer. A W4A8 one was not routed by `router1`
+    after 80 minutes.)
     """
     placer, router = ways(part, netlist) if spread(netlist) else (PLACERS[0], ROUTERS[0])
     parts = [netlist, part.name, str(seed), str(freq), placer, router, tools.version(part.nextpnr)]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
     path = cache_dir().parent / "placements" / f"{key}.json"
     if not path.exists():
-        found = place(netlist, part, seed=seed, freq=freq, placer=placer, router=router,
-                      progress=progress)
+        def found_by(placer: str, router: str, limit: float | None) -> Placement:
+            return place(netlist, part, seed=seed, freq=freq, placer=placer, router=router,
+                         progress=progress, limit=limit)
+        try:
+            found = found_by(placer, router, LIMIT if router == ROUTERS[0] else None)
+        except tools.TimeOver:
+            found = found_by(PLACERS[1], ROUTERS[1], None)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, json.dumps(found.json()))
     report: dict[str, Any] = json.loads(path.read_text())

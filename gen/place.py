@@ -109,15 +109,16 @@ def place(netlist: str, part: Part, *, top: str = HARNESS, seed: int = 1, seeds:
           freq: float = 150.0, placer: str | None = None, router: str | None = None,
           constraints: str = "", routed: bool = False,
           table: Mapping[str, str] = blocks.BLOCKS, progress: Progress | None = None,
-          jobs: int | None = None) -> Placement:
+          jobs: int | None = None, limit: float | None = None) -> Placement:
     """Place and route a flattened netlist (Yosys JSON) on a part; the fastest of `seeds` seeds.
 
     The seeds are `seed`, `seed` + 1, ...; `jobs` of them run at a time (as many as cores).
     `placer`, `router`: of `PLACERS` and `ROUTERS`; else those that `ways` chooses.
     `constraints`: text of the LPF or PCF file; pins that it leaves out are placed anywhere.
     `routed`: keep the routed design, to make a bitstream of. `table`: see `blocks.Hierarchy`.
-    `progress` is called from several threads. Raises `ToolError` when no seed routes, or nextpnr
-    is missing; Ctrl-C ends all runs and leaves nothing behind.
+    `progress` is called from several threads. `limit`: seconds that a seed may take. Raises
+    `ToolError` when no seed routes, or nextpnr is missing (`TimeOver` when time ran out); Ctrl-C
+    ends all runs and leaves nothing behind.
     """
     cells = blocks.Hierarchy(netlist, top, table=table)
     found: list[Placement] = []
@@ -126,7 +127,7 @@ def place(netlist: str, part: Part, *, top: str = HARNESS, seed: int = 1, seeds:
         chosen = ways(part, netlist)
         by = placer or chosen[0], router or chosen[1]
         running = [pool.submit(_place, runs, netlist, part, top, number, freq, by, constraints,
-                               routed, cells, progress)
+                               routed, cells, progress, limit)
                    for number in range(seed, seed + seeds)]
         try:
             for future in as_completed(running):
@@ -148,7 +149,7 @@ def place(netlist: str, part: Part, *, top: str = HARNESS, seed: int = 1, seeds:
 
 def _place(runs: Runs, netlist: str, part: Part, top: str, seed: int, freq: float,
            by: tuple[str, str], constraints: str, routed: bool, cells: blocks.Hierarchy,
-           progress: Progress | None) -> Placement:
+           progress: Progress | None, limit: float | None) -> Placement:
     """One seed."""
     pins, pins_file, unconstrained, option, out_file = _FILES[part.family]
     arguments = [*part.flags, "--json", "design.json", "--top", top, "--report", "report.json",
@@ -157,7 +158,7 @@ def _place(runs: Runs, netlist: str, part: Part, top: str, seed: int, freq: floa
                  pins, pins_file, *([option, out_file] if routed else [])]
     log = Log(seed, progress)
     made = runs.run(part.nextpnr, arguments, {"design.json": netlist, pins_file: constraints},
-                    ["report.json", *([out_file] if routed else [])], log.line)
+                    ["report.json", *([out_file] if routed else [])], log.line, limit)
     report = json.loads(made["report.json"])
     utilisation = report["utilization"]
     counted = {name: utilisation[kind] for name, kind in RESOURCES[part.family].items()

@@ -70,6 +70,10 @@ def version(program: str) -> str:
     return (found[1] or found[2]) if found else "unknown"
 
 
+class TimeOver(ToolError):
+    """A program was ended because it took longer than it was given."""
+
+
 class Runs:
     """Runs of programs that end together: leaving with an exception ends all that still run.
 
@@ -98,11 +102,12 @@ class Runs:
                 _kill(process)
 
     def run(self, program: str, arguments: Sequence[str], files: Mapping[str, str],
-            results: Iterable[str], line: Callable[[str], None] | None = None) -> dict[str, bytes]:
+            results: Iterable[str], line: Callable[[str], None] | None = None,
+            limit: float | None = None) -> dict[str, bytes]:
         """Run a program on `files` (name -> text) in a folder of its own; contents of `results`.
 
-        `line` gets every line of the log as it comes. Raises `ToolError`. The folder is gone
-        afterwards, whatever happens.
+        `line` gets every line of the log as it comes. Raises `ToolError`, `TimeOver` after `limit`
+        seconds. The folder is gone afterwards, whatever happens.
         """
         path = find(program)
         with tempfile.TemporaryDirectory(prefix="spinteger-") as folder:
@@ -116,8 +121,17 @@ class Runs:
                     stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                     start_new_session=True)
                 self._running.add(process)
-            log = []
+            log: list[str] = []
+            over = threading.Event()
+
+            def stop() -> None:
+                over.set()
+                _kill(process)
+
+            timer = threading.Timer(limit or 0.0, stop)
             try:
+                if limit is not None:
+                    timer.start()
                 assert process.stdout is not None
                 for text in process.stdout:
                     log.append(text.rstrip())
@@ -128,9 +142,12 @@ class Runs:
                 _kill(process)
                 raise
             finally:
+                timer.cancel()
                 process.wait()
                 with self._lock:
                     self._running.discard(process)
+            if over.is_set():
+                raise TimeOver(f"{program}: ended after {limit:.0f} s")
             if code:
                 errors = [text for text in log if text.startswith("ERROR")]
                 raise ToolError(f"{program} failed (exit code {code}): "

@@ -11,7 +11,7 @@ from threading import Timer
 
 import pytest
 
-from gen import tools
+from gen import kept, tools
 from gen.blocks import COLUMN, GLUE, OUTSIDE
 from gen.ecp5 import synthesise
 from gen.harness import HARNESS, harness
@@ -135,6 +135,23 @@ def test_when_every_seed_fails_the_message_is_the_tools(tmp_path, monkeypatch) -
     fake(tmp_path, monkeypatch, REPORT)
     with pytest.raises(ToolError, match="no luck"):
         place(EMPTY, CHIP, seed=1)
+
+
+def test_a_router_that_does_not_end_makes_way(tmp_path, monkeypatch) -> None:
+    """And the other's placement is kept."""
+    fake(tmp_path, monkeypatch, """
+if option["--router"] == "router1":
+    time.sleep(600)
+""" + REPORT)
+    monkeypatch.setattr(kept, "cache_dir", lambda: tmp_path / "cache" / "sim")
+    monkeypatch.setattr(kept, "LIMIT", 1.0)
+    started = time.monotonic()
+    with pytest.raises(tools.TimeOver, match="after 1 s"):
+        place(EMPTY, CHIP, seed=2, router="router1", limit=1.0)
+    found = kept.placement(EMPTY, CHIP, seed=2)
+    assert (found["mhz"], found["placer"], found["router"]) == (102.0, "static", "router2")
+    monkeypatch.setattr(kept, "place", lambda *_, **__: pytest.fail("placed again"))
+    assert kept.placement(EMPTY, CHIP, seed=2) == found and time.monotonic() - started < 60
 
 
 def test_missing_tools_name_what_to_install(monkeypatch) -> None:
