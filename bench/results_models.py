@@ -6,8 +6,9 @@ from bench.results_base import Json, paragraphs, plot, table
 
 MODELS = """What models lose on integers, in perplexity on the opening of *Persuasion*, which
 nothing was trained or calibrated on. *salient*, *by MAC* and *zeros* are shares of the inputs of
-linear layers, by value and by the products that they take part in. *cycles* are of linear layers
-one by one, 16 tokens at a time, loads and all, by the cycle model, on a 16×16 machine with a
+linear layers, by value and by the products that they take part in; *of Q, P*: salient shares in
+attention, where it is on integers. *cycles* and energies leave attention out. Cycles are of linear
+layers one by one, 16 tokens at a time, loads and all, by the cycle model, on a 16×16 machine with a
 256-bit bus; in brackets, over a dense array's, whose loads are not counted. The two energies, in pJ
 per MAC of a dense layer, are two ways of counting and do not compare
 ([golden/model_energy.py](../golden/model_energy.py)). What recipes mean: [models.md](models.md)."""
@@ -26,11 +27,18 @@ def models(report: Json, drawn: str = "") -> str:
                     f"{one['cycles']:,.0f} ({one['cycles'] / one['cycles_dense']:.2f}×)"
                     if "cycles" in one else "", f"{one['energy_opcount']:.3f}",
                     f"{one['energy_movement']:.2f}"]
-        rows.append(row + [""] * (10 - len(row)))
+        row += [""] * (10 - len(row))
+        if any("salient_q" in line for line in lines):
+            hybrid = "salient_q" in one and one["settings"]["acts"] == "hybrid"
+            row.append(f"{one['salient_q']:.1%}, {one['salient_p']:.1%}" if hybrid else "")
+        rows.append(row)
+    head = ["recipe", "perplexity", "more", "bits/byte", "salient", "by MAC", "zeros",
+            "cycles per token", "op-count", "with movement"]
+    if len(rows[0]) > len(head):
+        head.append("of Q, P")
     return paragraphs(
         f"{report['tokens']:,} predicted tokens in windows of {report['length']}; unquantised is "
         f"{report['baseline']}.",
-        table(("recipe", "perplexity", "more", "bits/byte", "salient", "by MAC", "zeros",
-               "cycles per token", "op-count", "with movement"), rows),
+        table(head, rows),
         plot(drawn, "Perplexity against energy, with the recipes that no other beats")
         if drawn else "")

@@ -90,7 +90,8 @@ NOT_CLAIMED = """## What is not claimed
 - No wires between standard cells but a constant per pin: no placement, no routing.
 - Memories by a model: bits moved times a constant, in a column of its own. No leakage.
 - Whole models: cycles and energies of linear layers only, without attention; 8,000 tokens of one
-  novel, so that a difference of half a percent is noise.
+  novel, on which recipes were also compared: prices and cuts are chosen by this text, and small
+  differences between recipes are noise.
 - No power of an FPGA board was measured.
 - Rivals are our own implementations, with the same care and the same test; not their authors' code.
 - Cycles exclude loads where it says so. GOPS on the FPGA assume that loads are hidden, and are

@@ -17,7 +17,7 @@ from gen import tools
 from gen.ecp5 import Synthesis, synthesise
 from gen.files import write_whole
 from gen.parts import Part
-from gen.place import PLACERS, ROUTERS, Placement, place, spread, ways
+from gen.place import PLACERS, ROUTERS, place, spread, ways
 from gen.place_log import Progress
 from sim.builds import built, cache_dir
 
@@ -48,19 +48,29 @@ def placement(netlist: str, part: Part, *, seed: int = 1, freq: float = 150.0,
     array of 16x16: 172 MHz so, 140 with the static placer. A W4A8 one was not routed by `router1`
     after 80 minutes.)
     """
-    placer, router = ways(part, netlist) if spread(netlist) else (PLACERS[0], ROUTERS[0])
-    parts = [netlist, part.name, str(seed), str(freq), placer, router, tools.version(part.nextpnr)]
-    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
-    path = cache_dir().parent / "placements" / f"{key}.json"
-    if not path.exists():
-        def found_by(placer: str, router: str, limit: float | None) -> Placement:
-            return place(netlist, part, seed=seed, freq=freq, placer=placer, router=router,
-                         progress=progress, limit=limit)
+    first = ways(part, netlist) if spread(netlist) else (PLACERS[0], ROUTERS[0])
+    tries = [(*first, LIMIT if first[1] == ROUTERS[0] else None)]
+    if tries[0][2]:
+        tries.append((PLACERS[1], ROUTERS[1], None))
+    paths = [_path(netlist, part, seed, freq, *one[:2]) for one in tries]
+    for path in paths:
+        if path.exists():
+            report: dict[str, Any] = json.loads(path.read_text())
+            return report
+    for path, (placer, router, limit) in zip(paths, tries, strict=True):
         try:
-            found = found_by(placer, router, LIMIT if router == ROUTERS[0] else None)
+            found = place(netlist, part, seed=seed, freq=freq, placer=placer, router=router,
+                          progress=progress, limit=limit)
         except tools.TimeOver:
-            found = found_by(PLACERS[1], ROUTERS[1], None)
+            continue
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, json.dumps(found.json()))
-    report: dict[str, Any] = json.loads(path.read_text())
-    return report
+        return placement(netlist, part, seed=seed, freq=freq)
+    raise AssertionError("the last try has no limit")
+
+
+def _path(netlist: str, part: Part, seed: int, freq: float, placer: str, router: str) -> Path:
+    """Where a placement is kept."""
+    parts = [netlist, part.name, str(seed), str(freq), placer, router, tools.version(part.nextpnr)]
+    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
+    return cache_dir().parent / "placements" / f"{key}.json"

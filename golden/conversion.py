@@ -102,14 +102,22 @@ def convert(model: nn.Module, recipe: Recipe, *, grids: Mapping[str, WgtGrid] | 
                 lines.append(Line(name, shape, "as it was: output layer (recipe: head)", False))
                 continue
             grid, how = _grid(name, module, recipe, grids or {})
+            own = recipe.wgt == "shipped" and name in (grids or {})
+            if recipe.step == "group" and (module.in_features % grid.group
+                                           or not (own or recipe.group)):
+                raise ModelError(f"{name}: a step per group needs weights in groups that divide "
+                                 f"its {module.in_features} inputs (recipe: group, as 32)")
+            if recipe.rotate and module.in_features % 2:
+                raise ModelError(f"{name}: {module.in_features} inputs, an odd number cannot be "
+                                 "turned")
             parent, last = split(name)
             kind = KINDS.get(last, "")
             # Layers of one kind beside each other read the same tensor: it is coded once.
             key = (parent, kind or name, grid.group)
             if key not in shared:
                 shared[key] = recipe.coder(name, _after_relu(model, parent, last), grid.group,
-                                           _of(name, sensitivities, "sensitivity")
-                                           if recipe.price and sensitivities else None)
+                                           _of(name, sensitivities or {}, "sensitivity")
+                                           if recipe.price else None)
                 if recipe.rotate:
                     shared[key].rotation = rotation(module.in_features)
                 if recipe.step == "static":

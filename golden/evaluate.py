@@ -44,6 +44,8 @@ def costs(lm: LanguageModel, report: Report, recipe: Recipe) -> dict[str, float]
     by_mac = opcount = moved = macs = 0.0
     for name, layer in layers.items():
         coder, grid = report.coders[name], layer.grid
+        if not coder.counts.values:             # a layer that this text never called
+            continue
         live = 1 - coder.counts.silent / coder.counts.values
         share = coder.counts.salient / coder.counts.values
         scales = grid.scale.numel() * 16 * (1 if grid.offset is None else 2) / grid.codes.numel()
@@ -54,7 +56,7 @@ def costs(lm: LanguageModel, report: Report, recipe: Recipe) -> dict[str, float]
         by_mac += traffic.macs * share
         opcount += op_count(traffic)
         moved += movement(traffic)
-    if not layers:
+    if not macs:
         return {}
     distinct = {id(coder): coder.counts for coder in report.coders.values()}.values()
     values, salient, silent = (sum(getattr(counts, name) for counts in distinct)
@@ -73,6 +75,8 @@ def costs(lm: LanguageModel, report: Report, recipe: Recipe) -> dict[str, float]
             "energy_movement": moved / macs}
 
 
+#: Cuts of the hybrid recipes, unless told otherwise.
+K_MADS = [3.5, 3.0, 2.5, 2.0]
 #: (cycles, a dense array's cycles) per token of a model, given each layer's levels, int64 [T, K],
 #: and the window L that the machine has.
 Cycles = Callable[[torch.nn.Module, Mapping[str, torch.Tensor], int], tuple[float, float]]
@@ -158,19 +162,23 @@ def show(lm: LanguageModel, lines: Sequence[dict[str, Any]], console: Console) -
 
 def recipes(args: argparse.Namespace) -> dict[str, Recipe]:
     """All recipes of an evaluation, by name. Raises `RecipeError`."""
-    numbers = {}
+    if args.set and (args.price or args.attention or args.step != "token"
+                     or args.k_mad is not None):
+        raise RecipeError(f"--set {args.set}: has cuts, prices, steps and attention of its own; "
+                          "leave out --k-mad, --price, --step and --attention")
+    numbers: dict[str, list[float]] = {"k_mad": K_MADS}
     for name, example in (("k_mad", "3.5,3,2.5"), ("price", "1e-5,5e-6")):
         try:
-            numbers[name] = [float(part) for part in getattr(args, name).split(",") if part]
+            if getattr(args, name) is not None:
+                numbers[name] = [float(part) for part in getattr(args, name).split(",") if part]
         except ValueError:
             raise RecipeError(f"--{name.replace('_', '-')} {getattr(args, name)}: numbers, as "
                               f"{example}") from None
-    if args.set and (args.price or args.attention or args.step != "token"):
-        raise RecipeError(f"--set {args.set}: has cuts, prices, steps and attention of its own; "
-                          "leave out --price, --step and --attention")
+    if not all(price > 0 for price in numbers["price"]):
+        raise RecipeError(f"--price {args.price}: must be positive")
     found = SETS[args.set]() if args.set else sweep(numbers["k_mad"], numbers["price"], args.step,
                                                     args.attention)
-    given = {name: one if one.wgt != "shipped" else one.with_(wgt=args.wgt)
+    given = {name: one if one.wgt != "shipped" else one.with_(wgt=args.wgt, group=args.group)
              for name, one in found.items()}
     return {"unquantised": Recipe(acts="float"), **given}
 
@@ -186,7 +194,7 @@ def parser() -> argparse.ArgumentParser:
                    help="of the text, in whole windows (default: 8192)")
     p.add_argument("--length", type=int, default=512, metavar="T",
                    help="tokens of a window, at most (default: 512)")
-    p.add_argument("--k-mad", default="3.5,3,2.5,2", metavar="X,...",
+    p.add_argument("--k-mad", metavar="X,...",
                    help="cuts of the hybrid recipes (default: 3.5,3,2.5,2)")
     p.add_argument("--price", default="", metavar="NATS,...",
                    help="hybrid recipes whose steps are the cheapest when a salient value costs as "
@@ -198,6 +206,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--wgt", default="shipped", choices=WGTS,
                    help="weights: the model's own 4-bit grid if it has one (default), rounded, or "
                         "by GPTQ on the opening of Emma")
+    p.add_argument("--group", type=int, default=0, metavar="N",
+                   help="inputs per weight scale of rtn and gptq (default: one scale per channel)")
     p.add_argument("--pe", default="16x16", metavar="RxC",
                    help="the array whose cycles are estimated (default: 16x16)")
     p.add_argument("--attention", action="store_true", help="attention's products as well, with "

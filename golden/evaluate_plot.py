@@ -28,8 +28,12 @@ def front(lines: Sequence[dict[str, Any]], energy: str) -> list[dict[str, Any]]:
 
 
 def plot(title: str, lines: Sequence[dict[str, Any]], path: Path) -> None:
-    """A panel per way of counting; recipes on the front are joined."""
+    """A panel per way of counting; recipes on the front are joined.
+
+    Energies leave attention out, so recipes with it are not drawn beside others without.
+    """
     priced = [one for one in lines if "energy_opcount" in one]
+    priced = [one for one in priced if not one["settings"]["attention"]] or priced
     figure, panels = pyplot.subplots(1, 2, figsize=(10, 4.5), layout="constrained", sharey=True)
     for axes, (energy, words) in zip(panels, ENERGIES.items(), strict=True):
         joined = front(priced, energy)

@@ -6,7 +6,8 @@
 (docs/numerics.md, "Attention".) A scale per token of V does not factor out of the second sum, so
 it goes into the probabilities before they are coded: P[t, j] * s_v[j]. Codes of a token then never
 change once it is in the cache, whatever follows. Probabilities are unsigned; a row's largest is
-level 127, so few are salient and the many small ones are spikes or silent.
+level 127, whatever acts elsewhere are: the many small ones are spikes or silent, and how many are
+salient depends on the model (7 % of SmolLM2's, 32 % of the small model's).
 
 These make 4 bits enough, and none costs the machine more than columns left empty. Softmax does not
 see a constant that is added to all keys, so their mean, found on calibration text, is taken off
@@ -95,10 +96,12 @@ class HybridAttention:
         contexts = []
         for part in value.split(self.v_group or value.shape[-1], -1):
             v, s_v = quantise_rows(part, self.kv_bits)
-            p = probability * s_v.mT
-            step = p.amax(-1, keepdim=True) / P_TOP
+            p = probability * torch.where((v != 0).any(-1, keepdim=True), s_v, 0.0).mT
+            top = p.amax(-1, keepdim=True)
+            step = torch.where(top > 0, top, 1.0) / P_TOP
             level = round_half_away(p / step).to(torch.float32)
-            self.counts.add(level[probability > 0], self.window)     # not what is masked
+            self.counts.add(level[probability > 0], self.window      # not what is masked
+                            if self.coder.mode == "hybrid" else P_TOP)
             contexts.append(self._each(level, v) * step)
         return torch.cat(contexts, -1).to(torch.float32).transpose(1, 2).contiguous()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -82,13 +83,20 @@ class Recipe:
         if self.acts in ("int8", "int4") and (self.pow2 or self.snap or self.step == "static"):
             raise RecipeError(f"recipe: acts {self.acts!r} have a step per token that puts its "
                               "largest value at the top: no pow2, no snap, no static step")
-        if self.price < 0 or self.price and (self.acts != "hybrid" or self.step == "static"
-                                             or self.snap or not self.salience):
-            raise RecipeError(f"recipe: price {self.price:g} must be positive, and chooses a step "
-                              "per token or group of hybrid acts with salience, without snap")
+        if not 0 <= self.price < math.inf:
+            raise RecipeError(f"recipe: price {self.price:g}, must be positive and finite")
+        if self.price and (self.acts != "hybrid" or self.step == "static" or self.snap or self.pow2
+                           or self.rounding != "away" or not self.salience):
+            raise RecipeError(f"recipe: price {self.price:g} chooses an exact step per token or "
+                              "group of hybrid acts with salience: no static step, snap, pow2 or "
+                              "other rounding")
         if (self.k_mean or self.k_rotate or self.k_clip or self.v_group) and not self.attention:
             raise RecipeError("recipe: k_mean, k_rotate, k_clip and v_group are of attention, "
                               "which it leaves as it is")
+        if self.attention and self.acts == "hybrid" and self.sal_bits < 8:
+            raise RecipeError(f"recipe: sal_bits {self.sal_bits}, attention's probabilities take 8")
+        if self.rotate and self.unsigned_window:
+            raise RecipeError("recipe: rotate gives every input a sign, so no unsigned_window")
         if self.rotate and self.price:
             raise RecipeError("recipe: rotate mixes inputs, whose sensitivities a price needs")
         if self.rotate and self.wgt == "shipped":

@@ -29,7 +29,7 @@ def frontier() -> dict[str, Recipe]:
     finer = Recipe(price=5e-6, step="group", k_mad=1.0, **{**KEYS, "v_group": 16})
     both["the same, Q cut at 1 sigma, V in 16"] = finer
     return {**sweep((3, 2), (8e-6,)),
-            **sweep((), (1e-5, 5e-6, 3.5e-6), "group"), **both}
+            **sweep((3,), (1e-5, 5e-6, 3.5e-6), "group"), **both}
 
 
 def ablation() -> dict[str, Recipe]:

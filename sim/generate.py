@@ -131,12 +131,15 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--k-mad", type=float, default=3.0, metavar="X",
                    help="salience starts at X sigma (default: 3.0)")
     p.add_argument("--price", type=float, default=0.0, metavar="NATS",
-                   help="expected loss that a salient value must save, as 5e-6, instead of --k-mad")
+                   help="expected loss that a salient input of a linear layer must save, as 5e-6; "
+                        "--k-mad then cuts Q only")
     p.add_argument("--step", default="token", choices=("token", "group"),
                    help="of inputs: one per token, or per token and weight group (default: token)")
     p.add_argument("--wgt", default="shipped", choices=WGTS,
                    help="weights: the model's own 4-bit grid if it has one (default), rounded, or "
                         "by GPTQ on the opening of Emma")
+    p.add_argument("--group", type=int, default=0, metavar="N",
+                   help="inputs per weight scale of rtn and gptq (default: one scale per channel)")
     p.add_argument("--backend", default="verilator",
                    help="verilator, cocotb, icarus, golden (default: verilator)")
     p.add_argument("--head", action="store_true", help="the output layer on the machine as well")
@@ -151,7 +154,7 @@ def machine() -> Config:
 def run(args: argparse.Namespace, lm: LanguageModel, ids: list[int]) -> int:
     """Speak, report; the exit code."""
     recipe = Recipe(k_mad=args.k_mad, price=args.price, step=args.step, wgt=args.wgt,
-                    head=args.head, **KEYS)
+                    group=args.group, head=args.head, **KEYS)
     products = MachineProducts(Accelerator(machine(), args.backend))
     spoken = copy.deepcopy(lm.model)
     Calibration(lm).convert(spoken, recipe, products)

@@ -216,3 +216,32 @@ def test_products_are_exact_where_float32_is_not():
     codes = torch.full((300, 1), 7, dtype=torch.int8)
     codes[0] = 6
     assert golden_product(level, codes).item() == 65_024 * (299 * 7 + 6)
+
+
+@pytest.mark.parametrize("recipe, words", [
+    ({"price": 1e-5, "pow2": True}, "pow2"), ({"price": 1e-5, "rounding": "down"}, "rounding"),
+    ({"price": float("nan")}, "finite"), ({"price": float("inf")}, "finite"),
+    ({"rotate": True, "wgt": "rtn", "unsigned_window": 15}, "sign"),
+    ({"attention": True, "sal_bits": 6}, "probabilities")])
+def test_recipes_that_contradict_themselves(recipe, words):
+    with pytest.raises(RecipeError, match=words):
+        Recipe(**recipe)
+
+
+def test_calibration_that_lacks_a_layer(model):
+    with pytest.raises(ModelError, match="no sensitivity"):
+        convert(model, Recipe(price=1e-5), sensitivities={})
+    with pytest.raises(ModelError, match="weights in groups"):
+        convert(model, Recipe(step="group"))
+
+
+def test_a_value_that_is_zero_in_part_of_a_head():
+    """Its scale must not drown the probabilities of the others."""
+    from golden.act_coder import ActCoder
+    from golden.hybrid_attention import HybridAttention
+    gen = torch.Generator().manual_seed(4)
+    q, k, v = (torch.randn(1, 1, 6, 8, generator=gen) * scale for scale in (1, 1, 0.01))
+    v[:, :, 2, :4] = 0
+    found = HybridAttention(ActCoder(k_mad=0.2), 7, 8, v_group=4)(q, k, v, None, 0.3)
+    want = ((q @ k.mT * 0.3).softmax(-1) @ v).transpose(1, 2)
+    assert (found - want).norm() < 0.05 * want.norm()

@@ -97,6 +97,9 @@ def test_table_json_and_going_on(folder, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("more, words", [
     (["--k-mad", "a"], "--k-mad a"), (["--k-mad", "0"], "positive"),
     (["--set", "ablation", "--attention"], "--set ablation"),
+    (["--set", "ablation", "--k-mad", "3"], "--k-mad"), (["--price", "nan"], "positive"),
+    (["--price", "inf"], "finite"), (["--price", "0"], "positive"),
+    (["--step", "group", "--wgt", "rtn"], "needs weights in groups"),
     (["--price", "x"], "--price x"), (["--price=-1"], "positive"),
     (["--text", "/none.txt"], "none.txt"), (["--pe", "16"], "--pe 16"),
     (["--length", "0"], "--length"), (["--tokens", "0"], "--tokens"),
@@ -183,7 +186,8 @@ def test_sets_of_recipes_can_be_obeyed(kind, model, monkeypatch):
     lm = LanguageModel("x", {"opt": opt, "llama": llama}[model](), None, 32, "")
     calibration, ids = Calibration(lm), torch.arange(16)[None]
     seen = set()
-    for name, recipe in named("--set", kind, "--wgt", "rtn").items():
+    for name, recipe in named("--set", kind, "--wgt", "rtn",
+                              "--group", "16").items():
         if recipe.acts == "float":
             continue
         trial = copy.deepcopy(lm.model)
