@@ -17,7 +17,7 @@ per MAC of a dense layer, are two ways of counting and do not compare
 def models(report: Json, drawn: str = "") -> str:
     """One evaluation; `drawn`: its plot, if it has one."""
     lines = report["recipes"]
-    base = lines[0]["ppl"]
+    base, attention = lines[0]["ppl"], any("salient_q" in one for one in lines)
     rows = []
     for one in lines:
         row = [one["recipe"], f"{one['ppl']:,.2f}", f"{one['ppl'] / base - 1:+,.1%}",
@@ -28,13 +28,13 @@ def models(report: Json, drawn: str = "") -> str:
                     if "cycles" in one else "", f"{one['energy_opcount']:.3f}",
                     f"{one['energy_movement']:.2f}"]
         row += [""] * (10 - len(row))
-        if any("salient_q" in line for line in lines):
+        if attention:
             hybrid = "salient_q" in one and one["settings"]["acts"] == "hybrid"
             row.append(f"{one['salient_q']:.1%}, {one['salient_p']:.1%}" if hybrid else "")
         rows.append(row)
     head = ["recipe", "perplexity", "more", "bits/byte", "salient", "by MAC", "zeros",
             "cycles per token", "op-count", "with movement"]
-    if len(rows[0]) > len(head):
+    if attention:
         head.append("of Q, P")
     return paragraphs(
         f"{report['tokens']:,} predicted tokens in windows of {report['length']}; unquantised is "

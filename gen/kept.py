@@ -48,25 +48,25 @@ def placement(netlist: str, part: Part, *, seed: int = 1, freq: float = 150.0,
     array of 16x16: 172 MHz so, 140 with the static placer. A W4A8 one was not routed by `router1`
     after 80 minutes.)
     """
-    first = ways(part, netlist) if spread(netlist) else (PLACERS[0], ROUTERS[0])
-    tries = [(*first, LIMIT if first[1] == ROUTERS[0] else None)]
-    if tries[0][2]:
-        tries.append((PLACERS[1], ROUTERS[1], None))
-    paths = [_path(netlist, part, seed, freq, *one[:2]) for one in tries]
-    for path in paths:
-        if path.exists():
-            report: dict[str, Any] = json.loads(path.read_text())
-            return report
-    for path, (placer, router, limit) in zip(paths, tries, strict=True):
-        try:
+    def once(placer: str, router: str, limit: float | None = None) -> dict[str, Any]:
+        path = _path(netlist, part, seed, freq, placer, router)
+        if not path.exists():
             found = place(netlist, part, seed=seed, freq=freq, placer=placer, router=router,
                           progress=progress, limit=limit)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, json.dumps(found.json()))
+        report: dict[str, Any] = json.loads(path.read_text())
+        return report
+
+    if spread(netlist):
+        return once(*ways(part, netlist))
+    usual, other = (PLACERS[0], ROUTERS[0]), (PLACERS[1], ROUTERS[1])
+    if not _path(netlist, part, seed, freq, *other).exists():       # else the usual did not end
+        try:
+            return once(*usual, LIMIT)
         except tools.TimeOver:
-            continue
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, json.dumps(found.json()))
-        return placement(netlist, part, seed=seed, freq=freq)
-    raise AssertionError("the last try has no limit")
+            pass
+    return once(*other)
 
 
 def _path(netlist: str, part: Part, seed: int, freq: float, placer: str, router: str) -> Path:

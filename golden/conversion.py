@@ -115,11 +115,9 @@ def convert(model: nn.Module, recipe: Recipe, *, grids: Mapping[str, WgtGrid] | 
             # Layers of one kind beside each other read the same tensor: it is coded once.
             key = (parent, kind or name, grid.group)
             if key not in shared:
-                shared[key] = recipe.coder(name, _after_relu(model, parent, last), grid.group,
-                                           _of(name, sensitivities or {}, "sensitivity")
-                                           if recipe.price else None)
-                if recipe.rotate:
-                    shared[key].rotation = rotation(module.in_features)
+                shared[key] = _coder(model, name, module, recipe, grid.group,
+                                     _of(name, sensitivities or {}, "sensitivity")
+                                     if recipe.price else None)
                 if recipe.step == "static":
                     shared[key].static = _of(name, calibration or {}, "step")
             coders[name] = shared[key]
@@ -235,6 +233,15 @@ def rounded(weight: Tensor, group: int) -> WgtGrid:
                    torch.stack([scale for _, scale in parts]), None, group)
 
 
+def _coder(model: nn.Module, name: str, module: nn.Linear, recipe: Recipe, group: int = 0,
+           sensitivity: Tensor | None = None) -> ActCoder:
+    """Codes a layer's inputs."""
+    coder = recipe.coder(name, _after_relu(model, *split(name)), group, sensitivity)
+    if recipe.rotate:
+        coder.rotation = rotation(module.in_features)
+    return coder
+
+
 def _after_relu(model: nn.Module, parent: str, last: str) -> bool:
     neighbour = _RELU_BEFORE.get(last)
     return neighbour is not None and isinstance(
@@ -273,13 +280,11 @@ def calibrate(model: nn.Module, recipe: Recipe, rows: Iterable[Tensor]) -> dict[
 
     def watch(name: str, coder: ActCoder) -> object:
         def hook(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            if recipe.rotate:
-                coder.rotation = rotation(inputs[0].shape[-1])
             steps.setdefault(name, []).append(coder.steps(coder.turned(inputs[0])).flatten())
         return hook
 
     hooks = [module.register_forward_pre_hook(watch(
-                 name, recipe.coder(name, _after_relu(model, *split(name)))))  # type: ignore
+                 name, _coder(model, name, module, recipe)))  # type: ignore
              for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     try:
         for row in rows:

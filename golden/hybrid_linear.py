@@ -57,19 +57,18 @@ class HybridLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x: float32 [..., K] -> float32 [..., N]."""
         level, step = self.coder(x)
-        one_step = step.shape[-1] == 1
         if self.products is not None:
             rows = level.reshape(-1, level.shape[-1]).to(torch.int64)
             y = self._sums(rows, step.reshape(-1, step.shape[-1]))
             y = y.reshape(*level.shape[:-1], -1).to(torch.float32)
-        elif self._single and one_step:
+        elif self._single:                              # and so one step
             weight = self._weight
             if bool((level.abs().sum(-1) * 8 >= EXACT).any()):
                 y = fn.linear(level.double(), weight.double())
             else:
                 y = fn.linear(level, weight).double()
             y = (y * (step * self.grid.scale[0])).to(torch.float32)
-        elif one_step:
+        elif step.shape[-1] == 1:
             y = fn.linear(level, self._weight) * step.to(torch.float32)
         else:
             coded = level.unflatten(-1, (step.shape[-1], -1)) * step.to(torch.float32).unsqueeze(-1)
