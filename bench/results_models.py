@@ -7,20 +7,23 @@ from bench.results_base import Json, paragraphs, plot, table
 MODELS = """What models lose on integers, in perplexity on the opening of *Persuasion*, which
 nothing was trained or calibrated on. *salient*, *by MAC* and *zeros* are shares of the inputs of
 linear layers, by value and by the products that they take part in; *of Q, P*: salient shares in
-attention, where it is on integers. *cycles* and energies leave attention out. Cycles are of linear
-layers one by one, 16 tokens at a time, loads and all, by the cycle model, on a 16×16 machine with a
-256-bit bus; in brackets, over a dense array's, whose loads are not counted. The two energies, in pJ
-per MAC of a dense layer, are two ways of counting and do not compare
-([golden/model_energy.py](../golden/model_energy.py)). What recipes mean: [models.md](models.md)."""
+attention, where it is on integers. *more*: ± the standard error of the mean of the windows' own
+differences. Cycles are of linear layers one by one, 16 tokens at a time, loads and all, by the
+cycle model, on a 16×16 machine with a 256-bit bus, and of attention in the middle of a window,
+where a recipe has it; in brackets, over a dense array's, whose loads are not counted. The two
+energies, in pJ per MAC of a dense model, are of the same products; they are two ways of counting
+and do not compare ([golden/model_energy.py](../golden/model_energy.py)). What recipes mean:
+[models.md](models.md)."""
 
 
 def models(report: Json, drawn: str = "") -> str:
     """One evaluation; `drawn`: its plot, if it has one."""
     lines = report["recipes"]
-    base, attention = lines[0]["ppl"], any("salient_q" in one for one in lines)
+    attention = any("salient_q" in one for one in lines)
     rows = []
     for one in lines:
-        row = [one["recipe"], f"{one['ppl']:,.2f}", f"{one['ppl'] / base - 1:+,.1%}",
+        error = f" ± {100 * one['more_error']:,.1f}" if one["more_error"] else ""
+        row = [one["recipe"], f"{one['ppl']:,.2f}", f"{one['more']:+,.1%}{error}",
                f"{one['bits_per_byte']:.3f}"]
         if "salient" in one:
             row += [f"{one['salient']:.1%}", f"{one['salient_by_mac']:.1%}", f"{one['zeros']:.1%}",

@@ -17,7 +17,7 @@ from golden.key_mean import key_means
 from golden.models import LanguageModel
 from golden.perplexity import windows
 from golden.recipe import Recipe
-from golden.sensitivity import sensitivities
+from golden.sensitivity import query_sensitivities, sensitivities
 
 #: The text, and how much of it: windows of this many tokens, or of the model's context.
 TEXT, LENGTH, WINDOWS = "emma", 512, 16
@@ -31,7 +31,8 @@ class Calibration:
     """
 
     lm: LanguageModel               #: as it was loaded; its own model is never changed
-    _gptq: dict[tuple[int, bool, bool], dict[str, WgtGrid]] = field(default_factory=dict)
+    _gptq: dict[tuple[object, ...], dict[str, WgtGrid]] = field(default_factory=dict)
+    _queries: dict[bool, dict[str, Tensor]] = field(default_factory=dict)
 
     @cached_property
     def rows(self) -> list[Tensor]:
@@ -53,11 +54,20 @@ class Calibration:
             task = bar.add_task("means of keys", total=len(self.rows))
             return key_means(self.lm.model, self.rows, lambda: bar.advance(task))
 
+    def queries(self, turned: bool) -> dict[str, Tensor]:
+        """Sensitivities of every attention module's queries, as they are or turned."""
+        if turned not in self._queries:
+            with progress() as bar:
+                task = bar.add_task("what attention minds", total=len(self.rows))
+                self._queries[turned] = query_sensitivities(
+                    self.lm.model, self.rows, turned, lambda: bar.advance(task))
+        return self._queries[turned]
+
     def grids(self, recipe: Recipe) -> Mapping[str, WgtGrid]:
         """4-bit weights: the model's own, or by GPTQ."""
         if recipe.wgt != "gptq":
             return self.lm.grids
-        key = recipe.group, recipe.rotate, recipe.head
+        key = recipe.group, recipe.wgt_bits, recipe.rotate, recipe.head
         if key not in self._gptq:
             with progress() as bar:
                 task = bar.add_task("GPTQ: inputs of all layers", total=None)
@@ -73,4 +83,6 @@ class Calibration:
                        calibration=calibrate(self.lm.model, recipe, self.rows)
                        if recipe.step == "static" else None,
                        sensitivities=self.sensitivities if recipe.price else None,
-                       k_means=self.k_means if recipe.k_mean else None)
+                       k_means=self.k_means if recipe.k_mean else None,
+                       q_sensitivities=self.queries(recipe.k_rotate)
+                       if recipe.price and recipe.attention else None)

@@ -63,6 +63,7 @@ def convert(model: nn.Module, recipe: Recipe, *, grids: Mapping[str, WgtGrid] | 
             calibration: Mapping[str, float] | None = None,
             sensitivities: Mapping[str, Tensor] | None = None,
             k_means: Mapping[str, Tensor] | None = None,
+            q_sensitivities: Mapping[str, Tensor] | None = None,
             products: Products | None = None) -> Report:
     """Replace the layers of `model`, in place, by what the recipe says.
 
@@ -70,8 +71,9 @@ def convert(model: nn.Module, recipe: Recipe, *, grids: Mapping[str, WgtGrid] | 
     made (wgt "gptq"). calibration: static steps by module name (step "static"; `calibrate` makes
     them). sensitivities: of inputs by module name, for a recipe with a price
     (`golden.sensitivity`). k_means: of keys by attention module's name, for a recipe with k_mean
-    (`golden.key_mean`). products: computes sums of integers; None: in floating point, faster (see
-    `HybridLinear`).
+    (`golden.key_mean`). q_sensitivities: of queries, likewise, for attention with a price
+    (`golden.sensitivity`). products: computes sums of integers; None: in floating point, faster
+    (see `HybridLinear`).
     Raises `ModelError` naming the layer; the model is then as it was.
     """
     if recipe.acts == "float":
@@ -82,6 +84,9 @@ def convert(model: nn.Module, recipe: Recipe, *, grids: Mapping[str, WgtGrid] | 
     if recipe.price and sensitivities is None:
         raise ModelError("a recipe with a price needs sensitivities "
                          "(golden.sensitivity.sensitivities)")
+    if recipe.price and recipe.attention and q_sensitivities is None:
+        raise ModelError("a recipe with a price and attention needs sensitivities of queries "
+                         "(golden.sensitivity.query_sensitivities)")
     if recipe.k_mean and k_means is None:
         raise ModelError("a recipe with k_mean needs means (golden.key_mean.key_means)")
     if isinstance(model, nn.Linear):
@@ -130,7 +135,7 @@ def convert(model: nn.Module, recipe: Recipe, *, grids: Mapping[str, WgtGrid] | 
         raise ModelError(f"{type(model).__name__}: has no linear layer to convert")
     attention: dict[str, HybridAttention] = {}
     if recipe.attention:
-        attention = _attentions(model, recipe, products, k_means or {})
+        attention = _attentions(model, recipe, products, k_means or {}, q_sensitivities or {})
         lines += [Line(name, "both products", f"hybrid: K and V {recipe.kv_bits} bit", True)
                   for name in attention]
         set_attention(model, attention)
@@ -179,11 +184,11 @@ def _grid(name: str, module: nn.Linear, recipe: Recipe,
                              "(golden.conversion.gptq_grids)")
     else:
         turned = weight @ rotation(module.in_features) if recipe.rotate else weight
-        grid, how = rounded(turned, _group(name, module, recipe)), "rounded"
+        grid, how = rounded(turned, _group(name, module, recipe), recipe.wgt_bits), "rounded"
     if recipe.rotate:
         how += ", turned by a Hadamard matrix"
     what = "one scale per channel" if grid.groups == 1 else f"groups of {grid.group}"
-    return grid, f"hybrid: INT4, {what}, {how}"
+    return grid, f"hybrid: INT{recipe.wgt_bits}, {what}, {how}"
 
 
 def _fitting(name: str, module: nn.Linear, grids: Mapping[str, WgtGrid]) -> WgtGrid:
@@ -222,13 +227,13 @@ def gptq_grids(model: nn.Module, recipe: Recipe, rows: Iterable[Tensor],
         if recipe.rotate:
             turn = rotation(layers[name].in_features)
             weight, hessian = weight @ turn, turn.double().T @ hessian @ turn.double()
-        found[name] = gptq(weight, hessian, groups[name])
+        found[name] = gptq(weight, hessian, groups[name], recipe.wgt_bits)
     return found
 
 
-def rounded(weight: Tensor, group: int) -> WgtGrid:
-    """Symmetric INT4 by rounding to nearest: weight float [N, K], K a multiple of group."""
-    parts = [quantise_wgt(part) for part in weight.split(group, 1)]
+def rounded(weight: Tensor, group: int, bits: int = 4) -> WgtGrid:
+    """Symmetric codes by rounding to nearest: weight float [N, K], K a multiple of group."""
+    parts = [quantise_wgt(part, bits) for part in weight.split(group, 1)]
     return WgtGrid(torch.cat([codes for codes, _ in parts]).to(torch.int8),
                    torch.stack([scale for _, scale in parts]), None, group)
 
@@ -258,10 +263,13 @@ def _of(name: str, found: Mapping[str, T], what: str) -> T:
 # -- attention -------------------------------------------------------------------------------------
 
 def _attentions(model: nn.Module, recipe: Recipe, products: Products | None,
-                k_means: Mapping[str, Tensor]) -> dict[str, HybridAttention]:
+                k_means: Mapping[str, Tensor],
+                q_sensitivities: Mapping[str, Tensor]) -> dict[str, HybridAttention]:
     """One per attention module. Raises `ModelError` without any."""
     return {name: HybridAttention(
-                recipe.coder(f"{name}.q_proj"), recipe.unsigned_window or recipe.window,
+                recipe.coder(f"{name}.q_proj", sensitivity=_of(
+                    name, q_sensitivities, "sensitivity of queries") if recipe.price else None),
+                recipe.unsigned_window or recipe.window,
                 recipe.kv_bits, products, SHARES if recipe.k_clip else (1.0,),
                 _of(name, k_means, "mean of keys") if recipe.k_mean else None, recipe.k_rotate,
                 recipe.v_group)

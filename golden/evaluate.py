@@ -10,9 +10,10 @@ import argparse
 import copy
 import hashlib
 import json
+import math
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from importlib.metadata import version
@@ -26,72 +27,16 @@ from rich.table import Table
 from golden import austen
 from golden.cache import cache_dir, progress, replacing
 from golden.calibration import Calibration
-from golden.conversion import Report
 from golden.fetch import HashMismatch, RealDataUnavailable
 from golden.gguf_model import ModelError
-from golden.hybrid_linear import HybridLinear
-from golden.model_energy import BATCH, Traffic, movement, op_count
+from golden.model_costs import Array, costs, on_array
 from golden.models import NAMES, LanguageModel, load
-from golden.perplexity import score, windows
+from golden.perplexity import loss, score, windows
 from golden.recipe import WGTS, Recipe, RecipeError
 from golden.recipe_sets import SETS, sweep
 
-
-def costs(lm: LanguageModel, report: Report, recipe: Recipe) -> dict[str, float]:
-    """Shares and energies per token of the converted linear layers; shares in Q and P."""
-    layers = {name: module for name, module in lm.model.named_modules()
-              if isinstance(module, HybridLinear)}
-    by_mac = opcount = moved = macs = 0.0
-    for name, layer in layers.items():
-        coder, grid = report.coders[name], layer.grid
-        if not coder.counts.values:             # a layer that this text never called
-            continue
-        live = 1 - coder.counts.silent / coder.counts.values
-        share = coder.counts.salient / coder.counts.values
-        scales = grid.scale.numel() * 16 * (1 if grid.offset is None else 2) / grid.codes.numel()
-        traffic = Traffic(layer.in_features, layer.out_features, live, share, 4 + scales,
-                          coder.window, grid.groups, recipe.acts,
-                          grid.groups if coder.group else 1)
-        macs += traffic.macs
-        by_mac += traffic.macs * share
-        opcount += op_count(traffic)
-        moved += movement(traffic)
-    if not macs:
-        return {}
-    distinct = {id(coder): coder.counts for coder in report.coders.values()}.values()
-    values, salient, silent = (sum(getattr(counts, name) for counts in distinct)
-                               for name in ("values", "salient", "silent"))
-    more: dict[str, float] = {}
-    for key, parts in (("q", [one.coder.counts for one in report.attention.values()]),
-                       ("p", [one.counts for one in report.attention.values()])):
-        if parts:
-            all_values = sum(one.values for one in parts)
-            more[f"salient_{key}"] = sum(one.salient for one in parts) / all_values
-            more[f"zeros_{key}"] = sum(one.silent for one in parts) / all_values
-    return {**more, "salient": salient / values, "salient_by_mac": by_mac / macs,
-            "zeros": silent / values,
-            "rows_read": 1 - silent / values, "time_steps": recipe.window + 1 if recipe.acts ==
-            "hybrid" else 0, "macs": macs, "energy_opcount": opcount / macs,
-            "energy_movement": moved / macs}
-
-
 #: Cuts of the hybrid recipes, unless told otherwise.
 K_MADS = [3.5, 3.0, 2.5, 2.0]
-#: (cycles, a dense array's cycles) per token of a model, given each layer's levels, int64 [T, K],
-#: and the window L that the machine has.
-Cycles = Callable[[torch.nn.Module, Mapping[str, torch.Tensor], int], tuple[float, float]]
-
-
-@torch.no_grad()
-def on_array(lm: LanguageModel, report: Report, row: torch.Tensor, window: int,
-             cycles: Cycles) -> dict[str, float]:
-    """Cycles per token on an array, of a window's first tokens."""
-    model: Any = lm.model
-    model(row[None, :BATCH], use_cache=False)
-    found, dense = cycles(lm.model, {name: coder.last[:BATCH]
-                                     for name, coder in report.coders.items()}, window)
-    return {"cycles": found, "cycles_dense": dense}
-
 
 def fingerprint(lm: LanguageModel, rows: Sequence[torch.Tensor], cfg: Any) -> str:
     """Of all that decides an evaluation's figures but for the recipes: model, text, code."""
@@ -112,8 +57,12 @@ def fingerprint(lm: LanguageModel, rows: Sequence[torch.Tensor], cfg: Any) -> st
 
 
 def evaluate(lm: LanguageModel, rows: Sequence[torch.Tensor], named: dict[str, Recipe],
-             kept: Path, cycles: Cycles) -> list[dict[str, Any]]:
-    """One line per recipe, with progress; each is kept in `kept` as soon as it is known."""
+             kept: Path, array: Array) -> list[dict[str, Any]]:
+    """One line per recipe, with progress; each is kept in `kept` as soon as it is known.
+
+    "more": the first recipe's perplexity over, as a share, with its standard error "more_error"
+    (None with a single window).
+    """
     done: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
     calibration = Calibration(lm)
     for number, (name, recipe) in enumerate(named.items(), 1):
@@ -126,13 +75,19 @@ def evaluate(lm: LanguageModel, rows: Sequence[torch.Tensor], named: dict[str, R
             found = score(trial, rows, partial(bar.advance, task))
         done[name] = {"recipe": name, "ppl": found.perplexity,
                       "bits_per_byte": found.bits_per_byte, "tokens": found.tokens,
+                      "by_window": found.by_window,
                       "executable": recipe.executable or "yes", "settings": asdict(recipe),
-                      **costs(trial, report, recipe)}
+                      **costs(trial.model, report, recipe)}
         if recipe.acts == "hybrid" and not recipe.executable:
-            done[name] |= on_array(trial, report, rows[0], recipe.window, cycles)
+            done[name] |= on_array(trial.model, report, rows[0], recipe.window, array)
         with replacing(kept) as part:
             part.write_text(json.dumps(done))
-    return [done[name] for name in named]
+    lines = [dict(done[name]) for name in named]
+    base = lines[0]["by_window"]
+    for one in lines:
+        more, error = loss(one.pop("by_window"), base)
+        one |= {"more": more, "more_error": None if math.isnan(error) else error}
+    return lines
 
 
 def show(lm: LanguageModel, lines: Sequence[dict[str, Any]], console: Console) -> None:
@@ -141,9 +96,8 @@ def show(lm: LanguageModel, lines: Sequence[dict[str, Any]], console: Console) -
     for head in ("recipe", "perplexity", "more", "bits/byte", "salient", "by MAC", "zeros",
                  "cycles/token", "of dense", "op-count pJ", "with movement pJ"):
         table.add_column(head, justify="left" if head == "recipe" else "right")
-    base = lines[0]["ppl"]
     for one in lines:
-        table.add_row(one["recipe"], f"{one['ppl']:.2f}", f"{one['ppl'] / base - 1:+.1%}",
+        table.add_row(one["recipe"], f"{one['ppl']:.2f}", _more(one),
                       f"{one['bits_per_byte']:.4f}", *(
             (f"{one['salient']:.1%}", f"{one['salient_by_mac']:.1%}", f"{one['zeros']:.1%}",
              *((f"{one['cycles']:,.0f}", f"{one['cycles'] / one['cycles_dense']:.2f}")
@@ -151,13 +105,19 @@ def show(lm: LanguageModel, lines: Sequence[dict[str, Any]], console: Console) -
              f"{one['energy_opcount']:.3f}", f"{one['energy_movement']:.3f}")
             if "salient" in one else ()))
     console.print(table)
-    console.print("shares, cycles and energies: of linear layers, without attention; an input that "
-                  "layers share is counted once", highlight=False)
-    console.print("cycles: linear layers one by one, 16 tokens at a time, loads and all, by the "
-                  "cycle model; dense: one MAC per PE and cycle, its loads not counted",
-                  highlight=False)
+    console.print("more: ± the standard error of the windows' differences; shares: of the inputs "
+                  "of linear layers, one that layers share counted once", highlight=False)
+    console.print("cycles: linear layers one by one, 16 tokens at a time, and attention, where it "
+                  "is converted, in the middle of a window;\nloads and all, by the cycle model; "
+                  "dense: one MAC per PE and cycle, its loads not counted", highlight=False)
     console.print("pJ per MAC of a dense layer, two ways of counting that do not compare: "
                   "golden/model_energy.py", highlight=False)
+
+
+def _more(one: dict[str, Any]) -> str:
+    """How much is lost, in percent."""
+    error = one["more_error"]
+    return f"{one['more']:+,.1%}" + (f" ± {100 * error:,.1f}" if error else "")
 
 
 def recipes(args: argparse.Namespace) -> dict[str, Recipe]:
@@ -225,7 +185,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # The command is where golden model, cycle model and reports meet; none of them needs this.
     from bench.report import write_json
     from sim.compiler import CompileError
-    from sim.model_cycles import model_cycles
+    from sim.model_cycles import CycleModel
     from spinteger.config import Config, ConfigError
 
     try:
@@ -252,9 +212,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         length = min(args.length, lm.context)
         rows = windows(lm, text, length, -(-args.tokens // length))
         kept = cache_dir() / f"evaluate-{fingerprint(lm, rows, cfg)}.json"
-        lines = evaluate(lm, rows, named, kept,
-                         lambda model, levels, window: model_cycles(
-                             model, levels, cfg.with_(window=window)))
+        lines = evaluate(lm, rows, named, kept, CycleModel(cfg))
     except (CompileError, ConfigError, HashMismatch, ModelError, NotImplementedError, OSError,
             RealDataUnavailable, RecipeError, UnicodeDecodeError) as error:
         print(f"golden.evaluate: {error}", file=sys.stderr)

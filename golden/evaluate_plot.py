@@ -30,7 +30,7 @@ def front(lines: Sequence[dict[str, Any]], energy: str) -> list[dict[str, Any]]:
 def plot(title: str, lines: Sequence[dict[str, Any]], path: Path) -> None:
     """A panel per way of counting; recipes on the front are joined.
 
-    Energies leave attention out, so recipes with it are not drawn beside others without.
+    Where a recipe converts attention, its energies are of that too: not drawn beside others.
     """
     priced = [one for one in lines if "energy_opcount" in one]
     priced = [one for one in priced if not one["settings"]["attention"]] or priced

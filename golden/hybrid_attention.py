@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from golden.act_coder import ActCoder, Counts
 from golden.codes import round_half_away
 from golden.gguf_model import ModelError
-from golden.hybrid_linear import Products, golden_products
+from golden.hybrid_linear import Product, Products, golden_products
 from golden.rotation import rotation
 
 #: The name that `transformers` knows it by.
@@ -78,6 +78,10 @@ class HybridAttention:
     rotate: bool = False                #: Q and K turned by a Hadamard matrix
     v_group: int = 0                    #: values of a token's V per scale; 0: all of a head's
     counts: Counts = field(default_factory=Counts)     #: of P
+    head_dim: int = 0                   #: D
+    pairs: int = 0                      #: of a query and a key that it may see, all heads
+    keep: bool = False                  #: products are kept, for who wants to look at them
+    kept: list[Product] = field(default_factory=list, repr=False)   #: of the last call
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None,
                  scaling: float) -> Tensor:
@@ -87,12 +91,15 @@ class HybridAttention:
         if self.rotate:
             turn = rotation(query.shape[-1])
             query, key = query @ turn, key @ turn
+        self.kept, self.head_dim = [], query.shape[-1]
         q, s_q = self.coder(query)
         k, s_k = quantise_rows(key, self.kv_bits, self.shares)
         score = self._each(q, k.mT) * (s_q * scaling) * s_k.mT
         if mask is not None:
             score = score + mask[..., :key.shape[-2]]
         probability = score.softmax(-1)
+        seen = probability > 0                                          # not what is masked
+        self.pairs += int(seen.sum())
         contexts = []
         for part in value.split(self.v_group or value.shape[-1], -1):
             v, s_v = quantise_rows(part, self.kv_bits)
@@ -100,17 +107,27 @@ class HybridAttention:
             top = p.amax(-1, keepdim=True)
             step = torch.where(top > 0, top, 1.0) / P_TOP
             level = round_half_away(p / step).to(torch.float32)
-            self.counts.add(level[probability > 0], self.window      # not what is masked
-                            if self.coder.mode == "hybrid" else P_TOP)
+            self.counts.add(level[seen], self.window if self.coder.mode == "hybrid" else P_TOP)
             contexts.append(self._each(level, v) * step)
         return torch.cat(contexts, -1).to(torch.float32).transpose(1, 2).contiguous()
 
     def _each(self, level: Tensor, codes: Tensor) -> Tensor:
         """Products of every head: [B, H, T, K], int8 [B, H, K, N] -> float64 [B, H, T, N]."""
         products = self.products or golden_products
-        sums = products(list(zip(level.flatten(0, 1).to(torch.int64), codes.flatten(0, 1),
-                                 strict=True)))
+        heads = list(zip(level.flatten(0, 1).to(torch.int64), codes.flatten(0, 1), strict=True))
+        if self.keep:
+            self.kept += heads
+        sums = products(heads)
         return torch.stack(sums).unflatten(0, level.shape[:2]).double()
+
+
+def float_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None,
+                    scaling: float) -> Tensor:
+    """What `HybridAttention` computes on integers, for who only wants to watch."""
+    score = query @ key.mT * scaling
+    if mask is not None:
+        score = score + mask[..., :key.shape[-2]]
+    return (score.softmax(-1) @ value).transpose(1, 2).contiguous()
 
 
 def attention_function(module: nn.Module, query: Tensor, key: Tensor, value: Tensor,

@@ -27,7 +27,8 @@ def golden_products(products: Sequence[Product]) -> list[Tensor]:
 
 def golden_product(level: Tensor, codes: Tensor) -> Tensor:
     """V = level . codes, exactly. int64 [T, K], int8 [K, N] -> int64 [T, N]."""
-    top = level.abs().sum(-1).max().item() * 8 if level.numel() else 0
+    most = float(codes.float().abs().max()) if codes.numel() else 0.0
+    top = level.abs().sum(-1).max().item() * most if level.numel() else 0.0
     kind = torch.float32 if top < EXACT else torch.float64
     return (level.to(kind) @ codes.to(kind)).to(torch.int64)
 
@@ -51,6 +52,7 @@ class HybridLinear(nn.Module):
             name, grid, bias, coder, products)
         self.in_features, self.out_features = grid.codes.shape
         self._single = grid.groups == 1 and grid.offset is None
+        self._most = float(grid.codes.float().abs().max())
         self.register_buffer("_weight", grid.codes.T.to(torch.float32).contiguous()
                              if self._single else grid.weight(), persistent=False)
 
@@ -63,7 +65,7 @@ class HybridLinear(nn.Module):
             y = y.reshape(*level.shape[:-1], -1).to(torch.float32)
         elif self._single:                              # and so one step
             weight = self._weight
-            if bool((level.abs().sum(-1) * 8 >= EXACT).any()):
+            if bool((level.abs().sum(-1) * self._most >= EXACT).any()):
                 y = fn.linear(level.double(), weight.double())
             else:
                 y = fn.linear(level, weight).double()

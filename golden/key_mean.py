@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from golden.hybrid_attention import attention_modules, set_attention
+from golden.hybrid_attention import attention_modules, float_attention, set_attention
 
 
 @dataclass
@@ -25,10 +25,7 @@ class _Watch:
         seen = key.double().sum((0, 2), keepdim=True)[0]                # [H, 1, D]
         self.total = seen if self.total is None else self.total + seen
         self.count += key.shape[0] * key.shape[2]
-        score = query @ key.mT * scaling
-        if mask is not None:
-            score = score + mask[..., :key.shape[-2]]
-        return (score.softmax(-1) @ value).transpose(1, 2).contiguous()
+        return float_attention(query, key, value, mask, scaling)
 
 
 @torch.no_grad()

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 ADD8, MUL8, ADD32 = 0.03, 0.2, 0.1          #: pJ
 MAC8 = ADD8 + MUL8
-#: A 4-bit multiplication: a quarter of an 8-bit one, as many partial products (our assumption).
-MUL4 = MUL8 / 4
+#: Bits of a weight's or an act's scale.
+SCALE_BITS = 16
 SRAM_BIT, DRAM_BIT = 10 / 64, 1300 / 64     #: pJ per bit: 8 KB SRAM, DRAM
 #: Tokens that share a fetch of the weights from DRAM.
 BATCH = 16
@@ -29,26 +29,32 @@ SUM_ADD = ADD32
 class Traffic:
     """One layer, per token. `live`, `salient`: shares of its K inputs."""
 
-    k: int
-    n: int
+    k: float
+    n: float
     live: float             #: inputs that are not silent
     salient: float          #: salient inputs, of hybrid acts
     wgt_bits: float         #: per weight, scales included
     window: int             #: L: additions of the running sum to V, per output and pass
     groups: int = 1         #: passes, each with sums that leave the array
     acts: str = "hybrid"    #: or "int8", "int4"
-    steps: int = 1          #: of the acts, 16 bits each
+    steps: int = 1          #: of the acts
+    code_bits: int = 4      #: of a weight's code
 
     @property
-    def macs(self) -> int:
+    def macs(self) -> float:
         """Multiply-accumulates of a dense layer."""
         return self.k * self.n
+
+
+def multiplication(act_bits: int, code_bits: int) -> float:
+    """pJ: the share of an 8-bit one's partial products that it has (our assumption)."""
+    return MUL8 * act_bits * code_bits / 64
 
 
 def op_count(layer: Traffic) -> float:
     """pJ per token, the papers' way."""
     if layer.acts != "hybrid":
-        return layer.macs * (MAC8 if layer.acts == "int8" else MUL4 + ADD8)
+        return layer.macs * (MAC8 if layer.acts == "int8" else multiplication(4, 4) + ADD8)
     return layer.macs * (layer.salient * MAC8 + (1 - layer.salient) * ADD8)
 
 
@@ -56,12 +62,13 @@ def movement(layer: Traffic) -> float:
     """pJ per token, with data movement."""
     if layer.acts == "hybrid":
         adds = layer.macs * (layer.live - layer.salient) + layer.n * layer.window * layer.groups
-        operations = adds * SUM_ADD + layer.macs * layer.salient * (MUL8 + SUM_ADD)
+        operations = adds * SUM_ADD + layer.macs * layer.salient * (
+            multiplication(8, layer.code_bits) + SUM_ADD)
         act_bits = 4 + 12 * layer.salient       # a salient value: 8 bits, its exponent and place
     else:
-        act_bits = 8.0 if layer.acts == "int8" else 4.0
-        operations = layer.macs * layer.live * ((MUL8 if layer.acts == "int8" else MUL4) + SUM_ADD)
+        act_bits = 8 if layer.acts == "int8" else 4
+        operations = layer.macs * layer.live * (multiplication(act_bits, layer.code_bits) + SUM_ADD)
     weights = layer.macs * layer.wgt_bits * (DRAM_BIT / BATCH + layer.live * SRAM_BIT)
-    acts = (layer.k * act_bits + layer.steps * 16) * SRAM_BIT * 2
+    acts = (layer.k * act_bits + layer.steps * SCALE_BITS) * SRAM_BIT * 2
     outputs = layer.n * layer.groups * 32 * SRAM_BIT * 2
     return operations + weights + acts + outputs

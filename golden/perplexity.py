@@ -19,9 +19,18 @@ from golden.models import LanguageModel
 class Score:
     """Sums over all predicted tokens: every token of a window but its first."""
 
-    nats: float
-    tokens: int
-    bytes: int          #: of the predicted tokens' text
+    by_window: tuple[tuple[float, int], ...]    #: nats and tokens of every window
+    bytes: int                                  #: of the predicted tokens' text
+
+    @property
+    def nats(self) -> float:
+        """Of all windows."""
+        return sum(nats for nats, _ in self.by_window)
+
+    @property
+    def tokens(self) -> int:
+        """Likewise."""
+        return sum(tokens for _, tokens in self.by_window)
 
     @property
     def perplexity(self) -> float:
@@ -54,11 +63,28 @@ def score(lm: LanguageModel, rows: Sequence[Tensor],
           tell: Callable[[], None] = lambda: None) -> Score:
     """A score over windows; `tell` is called after each."""
     model: Any = lm.model
-    nats, tokens, size = 0.0, 0, 0
+    found: list[tuple[float, int]] = []
+    size = 0
     for row in rows:
         logits = model(row[None], use_cache=False).logits[0, :-1]
-        nats += fn.cross_entropy(logits.float(), row[1:], reduction="sum").item()
-        tokens += len(row) - 1
+        found.append((fn.cross_entropy(logits.float(), row[1:], reduction="sum").item(),
+                      len(row) - 1))
         size += len(lm.tokenizer.decode(row[1:].tolist()).encode())
         tell()
-    return Score(nats, tokens, size)
+    return Score(tuple(found), size)
+
+
+def loss(one: Sequence[tuple[float, int]],
+         base: Sequence[tuple[float, int]]) -> tuple[float, float]:
+    """By how much perplexity is higher than `base`'s, and the standard error of that; as shares.
+
+    Both are `Score.by_window` of the same windows. The error is that of the mean of the windows'
+    own differences, so what makes a text hard or easy to predict is not in it, only what makes
+    quantisation cost more here than there. NaN with a single window.
+    """
+    tokens = sum(count for _, count in base)
+    mean = sum(a - b for (a, _), (b, _) in zip(one, base, strict=True)) / tokens
+    spread = sum((a - b - mean * count) ** 2 for (a, count), (b, _) in zip(one, base, strict=True))
+    n = len(base)
+    error = math.sqrt(spread * n / (n - 1)) / tokens if n > 1 else math.nan
+    return math.expm1(mean), math.exp(mean) * error

@@ -32,9 +32,10 @@ class Recipe:
     #: largest value at the top of the range), "float" (not at all).
     acts: str = "hybrid"
     #: "shipped": a layer's own 4-bit grid, exactly, where its file has one, else as "rtn".
-    #: "rtn": symmetric INT4, rounded to nearest. "gptq": symmetric INT4 by GPTQ, which needs text.
+    #: "rtn": symmetric integers, rounded to nearest. "gptq": the same by GPTQ, which needs text.
     wgt: str = "shipped"
     group: int = 0                  #: rtn, gptq: inputs per weight scale; 0: one per channel
+    wgt_bits: int = 4               #: rtn, gptq: bits of a weight code
     k_mad: float = 3.0              #: cut in units of sigma, where `k_mads` says nothing else
     k_mads: Mapping[str, float] = field(default_factory=dict)    #: by kind (qkv, out, up, down)
     #: Nats of expected loss that a salient value must save; the step is then the cheapest one
@@ -75,8 +76,12 @@ class Recipe:
         for name in ("window", "sal_bits", "kv_bits"):
             if getattr(self, name) < 1:
                 raise RecipeError(f"recipe: {name} {getattr(self, name)}, must be at least 1")
-        if not 2 <= self.kv_bits <= 8:
-            raise RecipeError(f"recipe: kv_bits {self.kv_bits}, must be 2..8")
+        for name in ("kv_bits", "wgt_bits"):
+            if not 2 <= getattr(self, name) <= 8:
+                raise RecipeError(f"recipe: {name} {getattr(self, name)}, must be 2..8")
+        if self.wgt == "shipped" and self.wgt_bits != 4:
+            raise RecipeError(f"recipe: wgt_bits {self.wgt_bits}, but the weights that a model is "
+                              "shipped with are left as they are: use wgt rtn or gptq")
         if self.window >= 1 << (self.sal_bits - 1):
             raise RecipeError(f"recipe: window {self.window}, must be below "
                               f"{1 << self.sal_bits - 1} with {self.sal_bits}-bit salient values")
@@ -133,6 +138,8 @@ class Recipe:
         """"" when the machine computes every product of it exactly as here; else why not."""
         if self.acts == "float":
             return "acts are not integers"
+        if self.wgt_bits > 4:
+            return f"weights of {self.wgt_bits} bits: its own have 4"
         if self.acts != "hybrid":
             return ""               # integers of at most 8 bits: spikes and salient values
         if self.unsigned_window and self.unsigned_window != self.window:

@@ -9,25 +9,28 @@ from golden.recipe import Recipe
 
 #: Ways of making 4 bits enough for keys and values, all of which the machine executes.
 KEYS: dict[str, Any] = {"attention": True, "k_mean": True, "k_rotate": True, "k_clip": True,
-                        "v_group": 32}
+                        "v_group": 16}
 
 
 def sweep(k_mads: Sequence[float], prices: Sequence[float], step: str = "token",
           attention: bool = False) -> dict[str, Recipe]:
-    """Plain integers of both widths, and hybrid recipes at every cut and price."""
-    base = Recipe(step=step, **(KEYS if attention else {}))
+    """Plain integers of all widths, and hybrid recipes at every cut and price."""
+    both = KEYS if attention else {}
+    wide = {**both, "kv_bits": 8} if attention else {}
+    base = Recipe(step=step, **both)
     tail = ", a step per group" if step == "group" else ""
-    return {f"W4A8{tail}": base.with_(acts="int8"), f"W4A4{tail}": base.with_(acts="int4"),
+    return {"W8A8": Recipe(acts="int8", wgt="rtn", wgt_bits=8, **wide),
+            f"W4A8{tail}": base.with_(acts="int8"), f"W4A4{tail}": base.with_(acts="int4"),
             **{f"W4A4&8 k_mad {k:g}{tail}": base.with_(k_mad=k) for k in k_mads},
-            **{f"W4A4&8 price {p:g}{tail}": base.with_(price=p, k_mad=2.5) for p in prices}}
+            **{f"W4A4&8 price {p:g}{tail}": base.with_(price=p) for p in prices}}
 
 
 def frontier() -> dict[str, Recipe]:
     """From one cut for all to a price for all, a step per token and per group, with attention."""
-    both = {f"{name}, with attention": recipe.with_(**KEYS) for name, recipe in
-            sweep((), (5e-6,), "group").items() if "A4," not in name}
-    finer = Recipe(price=5e-6, step="group", k_mad=1.0, **{**KEYS, "v_group": 16})
-    both["the same, Q cut at 1 sigma, V in 16"] = finer
+    both = {f"{name}, with attention": recipe for name, recipe in
+            sweep((), (5e-6,), "group", attention=True).items() if "A4," not in name}
+    best = both["W4A4&8 price 5e-06, a step per group, with attention"]
+    both["the same, V in 32"] = best.with_(v_group=32)
     return {**sweep((3, 2), (8e-6,)),
             **sweep((3,), (1e-5, 5e-6, 3.5e-6), "group"), **both}
 

@@ -10,12 +10,17 @@ to thousands of times others', and a mean with it would say nothing about all th
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
+
+from golden.hybrid_attention import attention_modules, float_attention, set_attention
+from golden.rotation import rotation
 
 
 def sensitivities(model: nn.Module, rows: Iterable[Tensor],
@@ -23,15 +28,11 @@ def sensitivities(model: nn.Module, rows: Iterable[Tensor],
     """F of every linear layer's inputs, float64 [K], by module name; nats per squared unit of x.
 
     model: as `transformers`' causal models, with `get_input_embeddings`; left as it was. rows:
-    int64 [T] token ids each, of calibration text. `tell` is called after each; `seed` draws y.
+    int64 [T] token ids each, of calibration text; a layer that it never called has 0. `tell` is called after each; `seed` draws y.
     """
     wanted = {name: part for name, part in model.named_modules() if isinstance(part, nn.Linear)}
-    flags = [(part, part.requires_grad) for part in model.parameters()]
-    embedding: Any = model.get_input_embeddings()               # type: ignore[operator]
-    draw = torch.Generator().manual_seed(seed)
     sums = {name: torch.zeros(part.in_features, dtype=torch.float64)
             for name, part in wanted.items()}
-    count = 0
     inputs: dict[str, Tensor] = {}
 
     def watch(name: str) -> Callable[..., None]:
@@ -40,7 +41,73 @@ def sensitivities(model: nn.Module, rows: Iterable[Tensor],
             inputs[name] = args[0]
         return hook
 
+    def take() -> None:
+        for name, x in inputs.items():
+            if x.grad is None:                  # nothing that was predicted came of it
+                continue
+            sums[name] += x.grad.reshape(-1, x.shape[-1])[1:].double().square().sum(0)
+        inputs.clear()
+        tell()
+
     hooks = [part.register_forward_pre_hook(watch(name)) for name, part in wanted.items()]
+    try:
+        count = _backward(model, rows, take, seed)
+    finally:
+        for handle in hooks:
+            handle.remove()
+    return {name: total / max(count, 1) for name, total in sums.items()}
+
+
+@dataclass
+class _Watch:
+    """Attention in floating point, which keeps the queries that it sees, turned or not."""
+
+    turned: bool
+    query: Tensor | None = None
+
+    def __call__(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None,
+                 scaling: float) -> Tensor:
+        """As `HybridAttention`."""
+        if self.turned:
+            turn = rotation(query.shape[-1])
+            query, key = query @ turn, key @ turn
+        query.retain_grad()
+        self.query = query
+        return float_attention(query, key, value, mask, scaling)
+
+
+def query_sensitivities(model: nn.Module, rows: Iterable[Tensor], turned: bool = False,
+                        tell: Callable[[], None] = lambda: None, seed: int = 1
+                        ) -> dict[str, Tensor]:
+    """F of every attention module's queries, float64 [H, 1, D], by the module's name.
+
+    After the rotary embedding; turned: and after the Hadamard matrix. Otherwise as `sensitivities`.
+    Raises `ModelError` for a model without attention of transformers' form.
+    """
+    trial = copy.deepcopy(model)
+    watches = {name: _Watch(turned) for name in attention_modules(trial)}
+    set_attention(trial, watches)
+    sums: dict[str, Tensor] = {}
+
+    def take() -> None:
+        for name, watch in watches.items():
+            assert watch.query is not None and watch.query.grad is not None
+            found = watch.query.grad[0, :, 1:].double().square().sum(1, keepdim=True)
+            sums[name] = sums[name] + found if name in sums else found
+            watch.query = None
+        tell()
+
+    count = _backward(trial, rows, take, seed)
+    return {name: total / max(count, 1) for name, total in sums.items()}
+
+
+def _backward(model: nn.Module, rows: Iterable[Tensor], take: Callable[[], None],
+              seed: int) -> int:
+    """Gradients of every window's loss; `take` is called after each. The tokens that count."""
+    flags = [(part, part.requires_grad) for part in model.parameters()]
+    embedding: Any = model.get_input_embeddings()               # type: ignore[operator]
+    draw = torch.Generator().manual_seed(seed)
+    count = 0
     try:
         for part, _ in flags:
             part.requires_grad_(False)
@@ -50,16 +117,10 @@ def sensitivities(model: nn.Module, rows: Iterable[Tensor],
                 logits = model(row[None], use_cache=False).logits[0].float()
                 y = torch.multinomial(logits.detach().softmax(-1), 1, generator=draw)[:, 0]
                 fn.cross_entropy(logits, y, reduction="sum").backward()
-            for name, x in inputs.items():
-                assert x.grad is not None
-                sums[name] += x.grad.reshape(-1, x.shape[-1])[1:].double().square().sum(0)
             count += len(row) - 1
-            inputs.clear()
             embedding.weight.grad = None
-            tell()
+            take()
     finally:
-        for handle in hooks:
-            handle.remove()
         for part, flag in flags:
             part.requires_grad_(flag)
-    return {name: total / max(count, 1) for name, total in sums.items()}
+    return count

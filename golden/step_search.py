@@ -31,12 +31,14 @@ def searched_steps(x: Tensor, sensitivity: Tensor, price: float, window: int, sa
                    exp_max: int) -> Tensor:
     """The cheapest of some dozen steps. Raises ValueError where shapes do not fit.
 
-    x: float [..., n], the inputs of one step; sensitivity: float, of the shape of x's last
-    dimensions; price in nats; window: L. -> float64 [..., 1], units of x per level; 1 for zeros.
+    x: float [..., n], the inputs of one step; sensitivity: float [..., n], of the shape of x's
+    last dimensions, or 1 where it is for all; price in nats; window: L.
+    -> float64 [..., 1], units of x per level; 1 for zeros.
     """
-    if sensitivity.shape != x.shape[x.dim() - sensitivity.dim():]:
-        raise ValueError(f"acts {list(x.shape)}: sensitivity {list(sensitivity.shape)} does not "
-                         "fit")
+    shape = sensitivity.shape
+    if shape[-1:] != x.shape[-1:] or any(one not in (1, of) for one, of in zip(
+            reversed(shape), reversed(x.shape), strict=False)) or len(shape) > x.dim():
+        raise ValueError(f"acts {list(x.shape)}: sensitivity {list(shape)} does not fit")
     n, sal_max = x.shape[-1], (1 << (sal_bits - 1)) - 1
     size, half = x.abs().float(), sensitivity.float() / 2
     ranks = sorted({round(n * share) for share in SHARES})

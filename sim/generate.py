@@ -131,8 +131,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--k-mad", type=float, default=3.0, metavar="X",
                    help="salience starts at X sigma (default: 3.0)")
     p.add_argument("--price", type=float, default=0.0, metavar="NATS",
-                   help="expected loss that a salient input of a linear layer must save, as 5e-6; "
-                        "--k-mad then cuts Q only")
+                   help="instead of --k-mad: expected loss that a salient input must save, as 5e-6")
     p.add_argument("--step", default="token", choices=("token", "group"),
                    help="of inputs: one per token, or per token and weight group (default: token)")
     p.add_argument("--wgt", default="shipped", choices=WGTS,

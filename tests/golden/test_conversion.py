@@ -245,3 +245,40 @@ def test_a_value_that_is_zero_in_part_of_a_head():
     found = HybridAttention(ActCoder(k_mad=0.2), 7, 8, v_group=4)(q, k, v, None, 0.3)
     want = ((q @ k.mT * 0.3).softmax(-1) @ v).transpose(1, 2)
     assert (found - want).norm() < 0.05 * want.norm()
+
+
+@pytest.mark.parametrize("wgt", ["rtn", "gptq"])
+def test_weights_of_8_bits(model, wgt):
+    """Finer than 4, exact in either way of summing, and no recipe for the machine's weights."""
+    recipe = Recipe(acts="int8", wgt=wgt, wgt_bits=8)
+    rows = IDS if wgt == "gptq" else None
+    grids = gptq_grids(model, recipe, rows) if wgt == "gptq" else None
+    want = logits(model)
+    errors = []
+    for bits in (8, 4):
+        trial = copy.deepcopy(model)
+        report = convert(trial, recipe.with_(wgt_bits=bits), grids=grids if bits == 8 else (
+            gptq_grids(model, recipe.with_(wgt_bits=4), rows) if grids else None))
+        errors.append(float((logits(trial) - want).norm() / want.norm()))
+        assert f"INT{bits}" in str(report)
+    assert errors[0] < errors[1] / 8
+    exact = copy.deepcopy(model)
+    convert(exact, recipe, grids=grids, products=golden_products)
+    fast = copy.deepcopy(model)
+    convert(fast, recipe, grids=grids)
+    assert torch.equal(logits(exact), logits(fast))
+    assert recipe.executable and not recipe.with_(wgt_bits=4).executable
+    with pytest.raises(RecipeError, match="shipped"):
+        Recipe(wgt_bits=8)
+    with pytest.raises(RecipeError, match="wgt_bits 9"):
+        recipe.with_(wgt_bits=9)
+
+
+def test_a_price_with_attention_asks_for_queries(model):
+    names = {name: torch.ones(m.in_features) for name, m in model.named_modules()
+             if isinstance(m, torch.nn.Linear)}
+    recipe = Recipe(price=1e-5, attention=True)
+    with pytest.raises(ModelError, match="query_sensitivities"):
+        convert(model, recipe, sensitivities=names)
+    with pytest.raises(ModelError, match="sensitivity of queries"):
+        convert(model, recipe, sensitivities=names, q_sensitivities={})

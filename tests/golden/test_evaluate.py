@@ -17,7 +17,7 @@ from golden.evaluate_plot import front
 from golden.gguf_model import ModelError
 from golden.model_energy import MAC8, Traffic, movement, op_count
 from golden.models import LanguageModel, load
-from golden.perplexity import score, windows
+from golden.perplexity import loss, score, windows
 from golden.recipe import Recipe
 from golden.recipe_sets import KEYS, SETS
 from tests.golden.lms import llama, opt
@@ -65,6 +65,19 @@ def test_windows_of_a_short_text(folder):
         windows(lm, TEXT, 99, 1)
 
 
+def test_the_error_of_a_loss():
+    """Windows that are hard for both say nothing; the error is that of a ratio of sums."""
+    base = [(30.0, 10), (80.0, 20), (10.0, 10)]
+    assert loss(base, base) == (0, 0)
+    even = [(nats + 0.1 * tokens, tokens) for nats, tokens in base]
+    assert loss(even, base) == pytest.approx((math.expm1(0.1), 0.0), abs=1e-12)
+    more, error = loss([(31.0, 10), (84.0, 20), (13.0, 10)], base)
+    assert more == pytest.approx(math.expm1(0.2))
+    # Windows lie 1 nat below, on and above the mean of 0.2 per token: sqrt(2 * 3 / 2) / 40.
+    assert error == pytest.approx(math.exp(0.2) * math.sqrt(3) / 40)
+    assert math.isnan(loss(base[:1], base[:1])[1])
+
+
 def test_table_json_and_going_on(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("SPINTEGER_CACHE", str(tmp_path / "cache"))
     text, out = tmp_path / "t.txt", tmp_path / "e.json"
@@ -76,11 +89,18 @@ def test_table_json_and_going_on(folder, tmp_path, monkeypatch, capsys):
     assert "W4A8" in (tmp_path / "e.svg").read_text()
     report = json.loads(out.read_text())
     lines = {one["recipe"]: one for one in report["recipes"]}
-    assert list(lines) == ["unquantised", "W4A8", "W4A4", "W4A4&8 k_mad 3", "W4A4&8 k_mad 2"]
+    assert list(lines) == ["unquantised", "W8A8", "W4A8", "W4A4", "W4A4&8 k_mad 3",
+                           "W4A4&8 k_mad 2"]
     coarse, fine = lines["W4A4&8 k_mad 3"], lines["W4A4&8 k_mad 2"]
     assert 0 < coarse["salient"] < fine["salient"] < 0.5 and coarse["zeros"] > fine["zeros"]
     assert coarse["energy_opcount"] < fine["energy_opcount"] < lines["W4A8"]["energy_opcount"]
     assert lines["W4A8"]["energy_opcount"] == pytest.approx(MAC8)
+    assert lines["W8A8"]["energy_movement"] > 1.5 * lines["W4A8"]["energy_movement"]
+    assert lines["W8A8"]["executable"].startswith("weights of 8 bits")
+    assert lines["unquantised"]["more"] == lines["unquantised"]["more_error"] == 0
+    assert lines["W4A4"]["more"] == pytest.approx(
+        lines["W4A4"]["ppl"] / lines["unquantised"]["ppl"] - 1)
+    assert abs(lines["W8A8"]["more"]) < abs(lines["W4A4"]["more"]) and "by_window" not in coarse
     assert all(one["bits_per_byte"] > 0 and one["tokens"] == 62 for one in lines.values())
     assert coarse["cycles"] > coarse["cycles_dense"] > 0 and "cycles" not in lines["W4A4"]
     assert "W4A4&8 k_mad 2" in capsys.readouterr().out
@@ -154,12 +174,13 @@ def test_cycles_are_of_a_machine_with_the_recipe_s_window(tmp_path):
     lm = LanguageModel("x", opt(), SimpleNamespace(decode=lambda ids: "x" * len(ids)), 32, "")
     seen = []
 
-    def cycles(model, levels, window):
-        seen.append((window, max(int(level.abs().max()) for level in levels.values())))
-        return 2.0, 1.0
+    class Array:
+        def layers(self, model, levels, window):
+            seen.append((window, max(int(level.abs().max()) for level in levels.values())))
+            return 2.0, 1.0
     found = evaluate.evaluate(lm, [torch.arange(20)], {
         name: Recipe(window=window, k_mad=9.0, salience=False)
-        for name, window in (("a", 7), ("b", 15))}, tmp_path / "kept.json", cycles)
+        for name, window in (("a", 7), ("b", 15))}, tmp_path / "kept.json", Array())
     assert seen == [(7, 7), (15, 15)] and [one["time_steps"] for one in found] == [8, 16]
 
 
@@ -173,8 +194,9 @@ def test_recipe_names():
     assert found["unquantised"].acts == "float"
     found = named("--k-mad", "", "--price", "1e-5,5e-6", "--step", "group")
     assert found["W4A4&8 price 5e-06, a step per group"] == Recipe(
-        price=5e-6, step="group", k_mad=2.5)
-    assert len(found) == 5
+        price=5e-6, step="group")
+    assert list(found)[:2] == ["unquantised", "W8A8"] and len(found) == 6
+    assert found["W8A8"] == Recipe(acts="int8", wgt="rtn", wgt_bits=8)
 
 
 @pytest.mark.parametrize("kind", SETS)

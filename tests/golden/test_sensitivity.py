@@ -7,7 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as fn
 
-from golden.sensitivity import sensitivities
+from golden.hybrid_attention import attention_modules
+from golden.sensitivity import query_sensitivities, sensitivities
 from tests.golden.lms import llama, opt
 
 ROWS = torch.randint(50, (6, 16), generator=torch.Generator().manual_seed(5))
@@ -46,3 +47,48 @@ def test_it_predicts_what_an_error_costs():
             real += float(fn.kl_div(noisy.log_softmax(-1), clean, log_target=True,
                                     reduction="sum")) / x[..., 0].numel() / 200
     assert float(f.sum()) * size ** 2 / 2 == pytest.approx(real, rel=0.15)
+
+
+@pytest.mark.parametrize("make", [opt, llama])
+@pytest.mark.parametrize("turned", [False, True])
+def test_queries_have_one_per_head(make, turned):
+    model = make()
+    before = copy.deepcopy(model.state_dict())
+    found = query_sensitivities(model, ROWS, turned)
+    assert set(found) == set(attention_modules(model))
+    assert all(f.shape[1] == 1 and bool((f > 0).all()) for f in found.values())
+    after = model.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert "spinteger" not in str(model.config._attn_implementation)
+
+
+def test_a_turn_spreads_what_queries_cost_and_keeps_their_sum():
+    plain, turned = (query_sensitivities(llama(), ROWS, way) for way in (False, True))
+    for name in plain:
+        # Of an orthogonal matrix: the squared gradient's length stays, its parts do not.
+        assert torch.allclose(plain[name].sum(-1), turned[name].sum(-1), rtol=1e-3)
+        assert not torch.allclose(plain[name], turned[name], rtol=1e-2)
+
+
+def test_queries_as_their_layer_has_them():
+    """OPT without a rotary embedding: q_proj's output, scaled as transformers scales it."""
+    model = opt()
+    found = query_sensitivities(model, ROWS)
+    name = attention_modules(model)[0]
+    heads, _, size = found[name].shape
+    grads, outs = [], []
+
+    def watch(_, args, out):
+        out.retain_grad()
+        outs.append(out)
+    hook = model.get_submodule(name).q_proj.register_forward_hook(watch)
+    draw = torch.Generator().manual_seed(1)
+    for row in ROWS:
+        logits = model(row[None]).logits[0]
+        y = torch.multinomial(logits.detach().softmax(-1), 1, generator=draw)[:, 0]
+        fn.cross_entropy(logits, y, reduction="sum").backward()
+        grads.append(outs[-1].grad[0, 1:])
+    hook.remove()
+    want = torch.cat(grads).double().square().mean(0).reshape(heads, 1, size)
+    ratio = found[name] / want
+    assert torch.allclose(ratio, ratio.mean(), rtol=1e-2), "equal but for one scale"

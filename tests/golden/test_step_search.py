@@ -84,3 +84,15 @@ def test_negative_values_of_unsigned_acts_do_not_count():
     coder = ActCoder(price=1e-3, sensitivity=torch.ones(8), signed=False)
     level, step = coder(x)
     assert level[0, 0] == 0 and torch.allclose((level * step)[0, 1:].float(), x[0, 1:], atol=0.5)
+
+
+def test_a_sensitivity_for_all_heads_or_one_each():
+    x = HEAVY[:8].reshape(8, 4, 4, 8)
+    one = torch.rand(8, generator=torch.Generator().manual_seed(2)) + 0.1
+    each = one.expand(4, 1, 8)
+    assert torch.equal(searched_steps(x[:, :, 0], one, 0.01, 7, 8, 9),
+                       searched_steps(x[:, :, 0], each[:, 0], 0.01, 7, 8, 9))
+    assert torch.equal(searched_steps(x, one, 0.01, 7, 8, 9), searched_steps(x, each, 0.01, 7, 8, 9))
+    for wrong in (torch.ones(7), torch.ones(3, 1, 8), torch.ones(1, 2, 4, 4, 8), torch.ones(1)):
+        with pytest.raises(ValueError, match="does not fit"):
+            searched_steps(x, wrong, 0.01, 7, 8, 9)
