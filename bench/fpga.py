@@ -278,6 +278,9 @@ def report(console: Console, rows: Sequence[Row], works: Sequence[Work], part: P
         f"peak at this size.\nGOPS: 2 T K N operations, zeros included. n % zeros: "
         f"{thinned}, inputs zeroed at random (seed {SEED}).\npart full: peak if the part "
         "held as many such arrays as its scarcest resource allows; an estimate.\n")
+    for way in sorted({row.measured.way for row in rows} - {""}):
+        names = {row.name: None for row in rows if row.measured.way == way}     # in order
+        console.print(f"placed and routed by {way}: {', '.join(names)}", highlight=False)
     found = goals(rows)
     for goal in found:
         state = "no goal"

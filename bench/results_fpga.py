@@ -68,12 +68,13 @@ def _rows(report: Json, level: str) -> str:
     works = list(rows[0]["gops"])
     return table(
         ("", "LUT", "FF", "EBR", "DSP", "MHz", "LUT per MAC", "peak GOPS",
-         *(f"{work}: GOPS, per kLUT" for work in works)),
+         *(f"{work}: GOPS, per kLUT" for work in works), "placed and routed by"),
         [(f"**{one['name']}**" if one["name"].startswith("ours") else
           one["name"] + ("" if one["exact"] else STAR),
           *(f"{one['measured'][kind]:,}" for kind in ("lut", "ff", "ebr", "dsp")),
           f"{one['mhz']:.0f}", f"{one['lut_per_mac']:.1f}", f"{one['peak_gops']:.1f}",
-          *(f"{one['gops'][work]:.1f}, {one['gops_per_klut'][work]:.2f}" for work in works))
+          *(f"{one['gops'][work]:.1f}, {one['gops_per_klut'][work]:.2f}" for work in works),
+          one["measured"].get("way", ""))
          for one in sorted(rows, key=lambda one: -one["gops_per_klut"][works[0]])])
 
 

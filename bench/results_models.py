@@ -16,6 +16,13 @@ and do not compare ([golden/model_energy.py](../golden/model_energy.py)). What r
 [models.md](models.md)."""
 
 
+GROUPS = """Weights as shipped are in groups of 32. Each group is a pass of its own, and of a pass
+the sums leave the array one column a cycle: 16 cycles for 16 columns, in which its spikes are done
+after two. Here the same weights are put on grids of our own by GPTQ, a second rounding of what was
+4-bit already: the larger the group, the fewer cycles and the worse the weights (W4A8 says what they
+alone lose; its step is per token)."""
+
+
 def models(report: Json, drawn: str = "") -> str:
     """One evaluation; `drawn`: its plot, if it has one."""
     lines = report["recipes"]

@@ -18,7 +18,7 @@ from bench.results_base import (
 from bench.results_cycles import area, block, cycles, lanes, simspeed
 from bench.results_energy import ENERGY, counts, energy
 from bench.results_fpga import baseline, bitstream, explore, rivals
-from bench.results_models import MODELS, models
+from bench.results_models import GROUPS, MODELS, models
 
 # -- how it was made -------------------------------------------------------------------------------
 
@@ -139,6 +139,7 @@ def page(sources: Iterable[Source]) -> str:
         show("cycles", lambda report: counts(report, energies)),
         "## Language models", MODELS, "### SmolLM2",
         show("evaluate-smollm2", lambda report: models(report, "evaluate-smollm2")),
+        "#### Sizes of weight groups", GROUPS, show("groups-smollm2", models),
         "### A small model of our own",
         show("evaluate-tiny", lambda report: models(report, "evaluate-tiny")),
         "#### With attention", show("evaluate-tiny-attention", models),

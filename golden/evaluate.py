@@ -162,7 +162,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--step", default="token", choices=("token", "group"),
                    help="a step per token, or per token and weight group (default: token)")
     p.add_argument("--set", choices=sorted(SETS), help="recipes of a kind instead: frontier: the "
-                   "best known at every salient share; ablation: one choice changed at a time")
+                   "best known at every salient share; ablation: one choice changed at a time; "
+                   "groups: weights by GPTQ in groups of several sizes")
     p.add_argument("--wgt", default="shipped", choices=WGTS,
                    help="weights: the model's own 4-bit grid if it has one (default), rounded, or "
                         "by GPTQ on the opening of Emma")

@@ -61,5 +61,18 @@ def ablation() -> dict[str, Recipe]:
             "attention, K and V 8 bit": base.with_(attention=True, kv_bits=8)}
 
 
+def groups() -> dict[str, Recipe]:
+    """Weights by GPTQ in groups of several sizes: the fewer, the fewer passes and cycles."""
+    found = {}
+    for size in (32, 64, 192, 0):
+        base = Recipe(wgt="gptq", group=size)
+        name = f"groups of {size}" if size else "one scale per channel"
+        found[f"{name}, W4A8"] = base.with_(acts="int8")
+        found[f"{name}, W4A4&8 price 5e-06"] = base.with_(price=5e-6,
+                                                          step="group" if size else "token")
+    return found
+
+
 #: By name; `sweep` takes its cuts and prices from the command line.
-SETS: dict[str, Callable[[], dict[str, Recipe]]] = {"frontier": frontier, "ablation": ablation}
+SETS: dict[str, Callable[[], dict[str, Recipe]]] = {"frontier": frontier, "ablation": ablation,
+                                                    "groups": groups}

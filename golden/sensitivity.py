@@ -28,7 +28,8 @@ def sensitivities(model: nn.Module, rows: Iterable[Tensor],
     """F of every linear layer's inputs, float64 [K], by module name; nats per squared unit of x.
 
     model: as `transformers`' causal models, with `get_input_embeddings`; left as it was. rows:
-    int64 [T] token ids each, of calibration text; a layer that it never called has 0. `tell` is called after each; `seed` draws y.
+    int64 [T] token ids each, of calibration text; a layer that it never called has 0.
+    `tell` is called after each; `seed` draws y.
     """
     wanted = {name: part for name, part in model.named_modules() if isinstance(part, nn.Linear)}
     sums = {name: torch.zeros(part.in_features, dtype=torch.float64)

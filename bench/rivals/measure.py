@@ -33,6 +33,7 @@ class Measured:
     seed: int | None
     tried: dict[int, float]             #: Fmax by seed
     path: list[tuple[str, float]] = field(default_factory=list)     #: critical path, by block
+    way: str = ""                       #: nextpnr's placer and router
 
     def __sub__(self, cells: Cells) -> Measured:
         return self + cells * -1
@@ -65,6 +66,7 @@ def placed(synthesis: Synthesis, part: Part, seeds: range,
         used = report["used"]
         found.append(Measured(used["LUT"], used["FF"], used["EBR"], used["DSP"], report["mhz"],
                               seed, {seed: report["mhz"]},
-                              [(block, ns) for block, ns in report["path_by_block"]]) - outside)
+                              [(block, ns) for block, ns in report["path_by_block"]],
+                              f"{report['placer']}, {report['router']}") - outside)
     best = max(found, key=lambda one: one.mhz or 0.0)
     return replace(best, tried={seed: mhz for one in found for seed, mhz in one.tried.items()})

@@ -199,7 +199,13 @@ def test_recipe_names():
     assert found["W8A8"] == Recipe(acts="int8", wgt="rtn", wgt_bits=8)
 
 
-@pytest.mark.parametrize("kind", SETS)
+def test_sizes_of_groups():
+    found = named("--set", "groups", "--wgt", "rtn")
+    assert all(one.wgt == "gptq" for name, one in found.items() if name != "unquantised")
+    assert [one.group for one in found.values()] == [0, 32, 32, 64, 64, 192, 192, 0, 0]
+
+
+@pytest.mark.parametrize("kind", sorted(set(SETS) - {"groups"}))
 @pytest.mark.parametrize("model", ["opt", "llama"])
 def test_sets_of_recipes_can_be_obeyed(kind, model, monkeypatch):
     """Each converts and gives finite logits; all differ."""

@@ -92,7 +92,8 @@ def test_a_sensitivity_for_all_heads_or_one_each():
     each = one.expand(4, 1, 8)
     assert torch.equal(searched_steps(x[:, :, 0], one, 0.01, 7, 8, 9),
                        searched_steps(x[:, :, 0], each[:, 0], 0.01, 7, 8, 9))
-    assert torch.equal(searched_steps(x, one, 0.01, 7, 8, 9), searched_steps(x, each, 0.01, 7, 8, 9))
+    assert torch.equal(searched_steps(x, one, 0.01, 7, 8, 9),
+                       searched_steps(x, each, 0.01, 7, 8, 9))
     for wrong in (torch.ones(7), torch.ones(3, 1, 8), torch.ones(1, 2, 4, 4, 8), torch.ones(1)):
         with pytest.raises(ValueError, match="does not fit"):
             searched_steps(x, wrong, 0.01, 7, 8, 9)
