@@ -12,7 +12,7 @@ functions stay, and so does the output layer unless the recipe names it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
@@ -131,6 +131,9 @@ def convert(model: nn.Module, recipe: Recipe, *, grids: Mapping[str, WgtGrid] | 
             lines.append(Line(name, shape, how, True))
         elif isinstance(module, _UNSUPPORTED):
             lines.append(Line(name, type(module).__name__, "as it was: not a linear layer", False))
+        elif any(weight.dim() > 2 for weight in module.parameters(recurse=False)):
+            lines.append(Line(name, type(module).__name__, "as it was: holds many matrices in one, "
+                              "as experts do, not linear layers", False))
     if not made:
         raise ModelError(f"{type(model).__name__}: has no linear layer to convert")
     attention: dict[str, HybridAttention] = {}
@@ -182,6 +185,10 @@ def _grid(name: str, module: nn.Linear, recipe: Recipe,
         if grid.offset is not None:
             raise ModelError(f"{name}: its grid has offsets, so GPTQ did not make it "
                              "(golden.conversion.gptq_grids)")
+        if grid.turned != recipe.rotate:
+            state = "turned" if grid.turned else "not turned"
+            raise ModelError(f"{name}: its grid is of weights {state} by a Hadamard matrix, unlike "
+                             "the recipe: make it by the same recipe")
     else:
         turned = weight @ rotation(module.in_features) if recipe.rotate else weight
         grid, how = rounded(turned, _group(name, module, recipe), recipe.wgt_bits), "rounded"
@@ -227,7 +234,8 @@ def gptq_grids(model: nn.Module, recipe: Recipe, rows: Iterable[Tensor],
         if recipe.rotate:
             turn = rotation(layers[name].in_features)
             weight, hessian = weight @ turn, turn.double().T @ hessian @ turn.double()
-        found[name] = gptq(weight, hessian, groups[name], recipe.wgt_bits)
+        found[name] = replace(gptq(weight, hessian, groups[name], recipe.wgt_bits),
+                              turned=recipe.rotate)
     return found
 
 

@@ -22,6 +22,7 @@ class WgtGrid:
     scale: Tensor              #: float64 [G, N]
     offset: Tensor | None      #: float64 [G, N]
     group: int                 #: inputs per group; K when there is one
+    turned: bool = False       #: of weights turned by a Hadamard matrix (`golden.rotation`)
 
     @property
     def groups(self) -> int:
@@ -40,4 +41,4 @@ class WgtGrid:
         """Output channel n becomes what channel columns[n] was. columns: int64 [N]."""
         return WgtGrid(self.codes[:, columns].contiguous(), self.scale[:, columns].contiguous(),
                        None if self.offset is None else self.offset[:, columns].contiguous(),
-                       self.group)
+                       self.group, self.turned)

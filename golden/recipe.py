@@ -42,7 +42,7 @@ class Recipe:
     #: (`golden.step_search`, needs sensitivities). 0: cut by k_mad.
     price: float = 0.0
     #: "token"; "group": one per token and weight group, whose sums are passes of their own anyway;
-    #: "static": one per layer, calibrated.
+    #: "static": one per layer, calibrated (of attention's Q: per token all the same).
     step: str = "token"
     pow2: bool = False              #: steps rounded to powers of two, which a shift of V can apply
     snap: bool = False              #: a token's step a little smaller: its largest value is exact

@@ -282,3 +282,25 @@ def test_a_price_with_attention_asks_for_queries(model):
         convert(model, recipe, sensitivities=names)
     with pytest.raises(ModelError, match="sensitivity of queries"):
         convert(model, recipe, sensitivities=names, q_sensitivities={})
+
+
+def test_grids_that_were_made_for_another_recipe(model):
+    turned = Recipe(wgt="gptq", rotate=True)
+    grids = gptq_grids(model, turned, IDS)
+    with pytest.raises(ModelError, match="weights turned by"):
+        convert(copy.deepcopy(model), Recipe(wgt="gptq"), grids=grids)
+    with pytest.raises(ModelError, match="weights not turned"):
+        convert(copy.deepcopy(model), turned, grids=gptq_grids(model, Recipe(wgt="gptq"), IDS))
+    convert(model, turned, grids=grids)
+
+
+def test_experts_are_reported():
+    from transformers import MixtralConfig, MixtralForCausalLM
+    torch.manual_seed(1)
+    moe = MixtralForCausalLM(MixtralConfig(
+        hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=2, num_local_experts=2, vocab_size=20)).eval()
+    report = convert(moe, Recipe())
+    kept = [line for line in report.lines if "experts" in line.name]
+    assert kept and all("many matrices" in line.how and not line.converted for line in kept)
+    assert any(line.name.endswith("q_proj") and line.converted for line in report.lines)

@@ -64,6 +64,19 @@ def test_mean_and_rotation_change_nothing_but_the_rounding(make):
     assert (a - b).norm() < 0.05 * a.norm() and torch.equal(b, c)
 
 
+def test_means_of_grouped_keys_are_those_in_the_cache():
+    """After the rotary embedding, one per head of queries, those of a group alike."""
+    model = llama()
+    found = key_means(model, IDS)
+    with torch.no_grad():
+        caches = [model(row[None], use_cache=True).past_key_values for row in IDS]
+    for layer, name in enumerate(found):
+        keys = torch.cat([cache.layers[layer].keys for cache in caches])        # [2, KV, T, D]
+        want = keys.mean((0, 2)).repeat_interleave(2, 0)
+        assert found[name].shape == (4, 1, 8)
+        assert torch.allclose(found[name][:, 0], want, atol=1e-6)
+
+
 def test_what_is_missing_is_named():
     with pytest.raises(ModelError, match="key_means"):
         convert(opt(), Recipe(**KEYS))
