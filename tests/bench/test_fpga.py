@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from bench import fpga
-from bench.fpga import Bench, Row, goals, main
+from bench.fpga import Bench, main
+from bench.fpga_report import Row, goals
 from bench.fpga_work import SPARSE, Work, dense, our_cycles, rival_cycles, sparse
 from bench.rivals import RIVALS, Shape
 from bench.rivals.measure import Measured, synthesised

@@ -22,7 +22,8 @@ from rich.console import Console
 
 from bench import energy, fpga, pnr, results, results_text
 from bench.energy import Design
-from bench.fpga import Row
+from bench.fpga_report import Row
+from bench.fpga_report import report as bench_report
 from bench.gates.energy import Parts
 from bench.report import write_json
 from bench.results import BENCHMARKS, main
@@ -67,7 +68,7 @@ def rivals(folder: Path) -> None:
             for level in ("array", "machine")]
     work = SimpleNamespace(name="dense", layers=[SimpleNamespace(name="blk.15.q_proj")])
     zeros = SimpleNamespace(name="50% zeros", layers=work.layers)
-    fpga.report(QUIET, rows, [work, zeros], PARTS["LFE5U-85F"], CFG, Namespace(
+    bench_report(QUIET, rows, [work, zeros], PARTS["LFE5U-85F"], CFG, Namespace(
         quick=False, seeds=3, json=str(folder / "fpga-16x16.json")))
 
 
