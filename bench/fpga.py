@@ -103,8 +103,8 @@ class Bench:
             without = synthesised(component, dsp=False)
             found += without.cells(TOP) + shared(without, less) * -1
             found -= synthesis.cells(TOP) + shared(synthesis, less) * -1
-            rows.append(self.row("ours-nodsp", "the same, no DSP at all (modelled)", level, found,
-                                 macs, cycles, True))
+            rows.append(self.row("ours-nodsp", "the same, no DSP at all (modelled)", level,
+                                 replace(found, way=""), macs, cycles, True))
         return rows, common
 
     def rival(self, name: str, common: Cells) -> list[Row]:

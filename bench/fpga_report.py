@@ -122,7 +122,8 @@ def report(console: Console, rows: Sequence[Row], works: Sequence[Work], part: P
         f"{thinned}, inputs zeroed at random (seed {SEED}).\npart full: peak if the part "
         "held as many such arrays as its scarcest resource allows; an estimate.\n")
     for way in sorted({row.measured.way for row in rows} - {""}):
-        names = {row.name: None for row in rows if row.measured.way == way}     # in order
+        names = {row.name if row.name in RIVALS else f"{row.name} ({row.level})": None
+                 for row in rows if row.measured.way == way}        # a rival is placed once
         console.print(f"placed and routed by {way}: {', '.join(names)}", highlight=False)
     found = goals(rows)
     for goal in found:

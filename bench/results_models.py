@@ -13,14 +13,15 @@ cycle model, on a 16×16 machine with a 256-bit bus, and of attention in the mid
 where a recipe has it; in brackets, over a dense array's, whose loads are not counted. The two
 energies, in pJ per MAC of a dense model, are of the same products; they are two ways of counting
 and do not compare ([golden/model_energy.py](../golden/model_energy.py)). What recipes mean:
-[models.md](models.md)."""
+[models.md](models.md). W8A8 is the usual one whatever it stands beside: weights of 8 bits, a scale
+per channel, a step per token."""
 
 
 GROUPS = """Weights as shipped are in groups of 32. Each group is a pass of its own, and of a pass
 the sums leave the array one column a cycle: 16 cycles for 16 columns, in which its spikes are done
 after two. Here the same weights are put on grids of our own by GPTQ, a second rounding of what was
-4-bit already: the larger the group, the fewer cycles and the worse the weights (W4A8 says what they
-alone lose; its step is per token)."""
+4-bit already. A step per group, so the larger the group, the fewer cycles, the worse the weights
+and the coarser the acts."""
 
 
 def models(report: Json, drawn: str = "") -> str:

@@ -89,9 +89,9 @@ NOT_CLAIMED = """## What is not claimed
 - No silicon: nothing here was measured on a chip.
 - No wires between standard cells but a constant per pin: no placement, no routing.
 - Memories by a model: bits moved times a constant, in a column of its own. No leakage.
-- Whole models: cycles and energies of linear layers only, without attention; 8,000 tokens of one
-  novel, on which recipes were also compared: prices and cuts are chosen by this text, and small
-  differences between recipes are noise.
+- Whole models: 8,000 tokens of one novel (sizes of groups: 4,000), on which recipes were also
+  compared: prices and cuts are chosen by this text, and differences within two standard errors are
+  noise. Cycles and energies are of matrix products only, and of attention where a recipe has it.
 - No power of an FPGA board was measured.
 - Rivals are our own implementations, with the same care and the same test; not their authors' code.
 - Cycles exclude loads where it says so. GOPS on the FPGA assume that loads are hidden, and are

@@ -64,7 +64,7 @@ class Calibration:
         return self._queries[turned]
 
     def grids(self, recipe: Recipe) -> Mapping[str, WgtGrid]:
-        """4-bit weights: the model's own, or by GPTQ."""
+        """Weights: the model's own, or by GPTQ."""
         if recipe.wgt != "gptq":
             return self.lm.grids
         key = recipe.group, recipe.wgt_bits, recipe.rotate, recipe.head

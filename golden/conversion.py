@@ -71,9 +71,9 @@ def convert(model: nn.Module, recipe: Recipe, *, grids: Mapping[str, WgtGrid] | 
     made (wgt "gptq"). calibration: static steps by module name (step "static"; `calibrate` makes
     them). sensitivities: of inputs by module name, for a recipe with a price
     (`golden.sensitivity`). k_means: of keys by attention module's name, for a recipe with k_mean
-    (`golden.key_mean`). q_sensitivities: of queries, likewise, for attention with a price
-    (`golden.sensitivity`). products: computes sums of integers; None: in floating point, faster
-    (see `HybridLinear`).
+    (`golden.key_mean`). q_sensitivities: of queries, turned if the recipe has k_rotate, for
+    attention with a price (`golden.sensitivity`). products: computes sums of integers; None: in
+    floating point, faster (see `HybridLinear`).
     Raises `ModelError` naming the layer; the model is then as it was.
     """
     if recipe.acts == "float":
@@ -129,11 +129,8 @@ def convert(model: nn.Module, recipe: Recipe, *, grids: Mapping[str, WgtGrid] | 
             bias = None if module.bias is None else module.bias.detach()
             made[name] = HybridLinear(name, grid, bias, shared[key], products)
             lines.append(Line(name, shape, how, True))
-        elif isinstance(module, _UNSUPPORTED):
-            lines.append(Line(name, type(module).__name__, "as it was: not a linear layer", False))
-        elif any(weight.dim() > 2 for weight in module.parameters(recurse=False)):
-            lines.append(Line(name, type(module).__name__, "as it was: holds many matrices in one, "
-                              "as experts do, not linear layers", False))
+        elif why := _other(module):
+            lines.append(Line(name, type(module).__name__, f"as it was: {why}", False))
     if not made:
         raise ModelError(f"{type(model).__name__}: has no linear layer to convert")
     attention: dict[str, HybridAttention] = {}
@@ -159,6 +156,19 @@ def _kept(model: nn.Module, why: str) -> Iterable[Line]:
         if isinstance(module, nn.Linear):
             yield Line(name, f"{module.in_features} -> {module.out_features}",
                        f"as it was: {why}", False)
+        elif other := _other(module):
+            yield Line(name, type(module).__name__, f"as it was: {other}", False)
+
+
+def _other(module: nn.Module) -> str:
+    """Why a module that multiplies by weights, or may, is left as it is; "" for all others."""
+    if isinstance(module, _UNSUPPORTED):
+        return "not a linear layer"
+    if isinstance(module, (nn.Linear, nn.Embedding, nn.EmbeddingBag)):
+        return ""
+    held = [tuple(part.shape) for part in module.parameters(recurse=False)
+            if part.dim() > 1 and min(part.shape) > 1]      # of experts, routers, positions
+    return f"holds a parameter of {' x '.join(map(str, held[0]))} itself" if held else ""
 
 
 def output_layer(model: nn.Module) -> nn.Module | None:
@@ -175,8 +185,11 @@ def _grid(name: str, module: nn.Linear, recipe: Recipe,
         raise ModelError(f"{name}: weights are not all finite ({bad} are NaN or infinite)")
     if recipe.wgt == "shipped" and name in grids:
         grid = _fitting(name, module, grids)
+        if grid.turned:
+            raise ModelError(f"{name}: its grid is of weights turned by a Hadamard matrix, so it "
+                             "is no grid that a model is shipped with: use wgt gptq")
         kind = "offsets" if grid.offset is not None else "symmetric"
-        return grid, f"hybrid: its own 4-bit weights, groups of {grid.group}, {kind}"
+        return grid, f"hybrid: its own {grid.bits}-bit weights, groups of {grid.group}, {kind}"
     if recipe.wgt == "gptq":
         if name not in grids:
             raise ModelError(f"{name}: a recipe with GPTQ needs its grids "
@@ -185,17 +198,19 @@ def _grid(name: str, module: nn.Linear, recipe: Recipe,
         if grid.offset is not None:
             raise ModelError(f"{name}: its grid has offsets, so GPTQ did not make it "
                              "(golden.conversion.gptq_grids)")
-        if grid.turned != recipe.rotate:
-            state = "turned" if grid.turned else "not turned"
-            raise ModelError(f"{name}: its grid is of weights {state} by a Hadamard matrix, unlike "
-                             "the recipe: make it by the same recipe")
+        asked = _group(name, module, recipe), recipe.wgt_bits, recipe.rotate
+        if (grid.group, grid.bits, grid.turned) != asked:
+            texts = [f"groups of {group}, {bits} bits, {'' if turned else 'not '}turned"
+                     for group, bits, turned in ((grid.group, grid.bits, grid.turned), asked)]
+            raise ModelError(f"{name}: its grid is of {texts[0]}, the recipe of {texts[1]}: make "
+                             "it by the same recipe (golden.conversion.gptq_grids)")
     else:
         turned = weight @ rotation(module.in_features) if recipe.rotate else weight
         grid, how = rounded(turned, _group(name, module, recipe), recipe.wgt_bits), "rounded"
     if recipe.rotate:
         how += ", turned by a Hadamard matrix"
     what = "one scale per channel" if grid.groups == 1 else f"groups of {grid.group}"
-    return grid, f"hybrid: INT{recipe.wgt_bits}, {what}, {how}"
+    return grid, f"hybrid: INT{grid.bits}, {what}, {how}"
 
 
 def _fitting(name: str, module: nn.Linear, grids: Mapping[str, WgtGrid]) -> WgtGrid:
@@ -216,6 +231,16 @@ def _group(name: str, module: nn.Linear, recipe: Recipe) -> int:
     return group
 
 
+def group_sizes(model: nn.Module, recipe: Recipe) -> dict[str, int]:
+    """Inputs per weight scale of every layer that the recipe converts and that has no own grid.
+
+    Raises `ModelError` naming a layer that its groups do not divide.
+    """
+    head = output_layer(model)
+    return {name: _group(name, module, recipe) for name, module in model.named_modules()
+            if isinstance(module, nn.Linear) and (recipe.head or module is not head)}
+
+
 def gptq_grids(model: nn.Module, recipe: Recipe, rows: Iterable[Tensor],
                tell: Callable[[str], None] = lambda name: None) -> dict[str, WgtGrid]:
     """Weights of every layer that the recipe converts, by GPTQ on calibration text.
@@ -226,7 +251,7 @@ def gptq_grids(model: nn.Module, recipe: Recipe, rows: Iterable[Tensor],
     head = output_layer(model)
     layers = {name: module for name, module in model.named_modules()
               if isinstance(module, nn.Linear) and (recipe.head or module is not head)}
-    groups = {name: _group(name, module, recipe) for name, module in layers.items()}
+    groups = group_sizes(model, recipe)
     found = {}
     for name, hessian in hessians(model, rows, lambda name: name in layers).items():
         tell(name)
@@ -243,7 +268,7 @@ def rounded(weight: Tensor, group: int, bits: int = 4) -> WgtGrid:
     """Symmetric codes by rounding to nearest: weight float [N, K], K a multiple of group."""
     parts = [quantise_wgt(part, bits) for part in weight.split(group, 1)]
     return WgtGrid(torch.cat([codes for codes, _ in parts]).to(torch.int8),
-                   torch.stack([scale for _, scale in parts]), None, group)
+                   torch.stack([scale for _, scale in parts]), None, group, bits)
 
 
 def _coder(model: nn.Module, name: str, module: nn.Linear, recipe: Recipe, group: int = 0,
@@ -280,7 +305,8 @@ def _attentions(model: nn.Module, recipe: Recipe, products: Products | None,
                 recipe.unsigned_window or recipe.window,
                 recipe.kv_bits, products, SHARES if recipe.k_clip else (1.0,),
                 _of(name, k_means, "mean of keys") if recipe.k_mean else None, recipe.k_rotate,
-                recipe.v_group)
+                recipe.v_group,
+                getattr(model.get_submodule(name), "num_key_value_groups", 1))
             for name in attention_modules(model)}
 
 

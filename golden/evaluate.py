@@ -27,11 +27,12 @@ from rich.table import Table
 from golden import austen
 from golden.cache import cache_dir, progress, replacing
 from golden.calibration import Calibration
+from golden.conversion import group_sizes
 from golden.fetch import HashMismatch, RealDataUnavailable
 from golden.gguf_model import ModelError
 from golden.model_costs import Array, costs, on_array
 from golden.models import NAMES, LanguageModel, load
-from golden.perplexity import loss, score, windows
+from golden.perplexity import increase, score, windows
 from golden.recipe import WGTS, Recipe, RecipeError
 from golden.recipe_sets import SETS, sweep
 
@@ -64,6 +65,8 @@ def evaluate(lm: LanguageModel, rows: Sequence[torch.Tensor], named: dict[str, R
     (None with a single window).
     """
     done: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
+    for recipe in named.values():
+        group_sizes(lm.model, recipe)                           # before any is measured
     calibration = Calibration(lm)
     for number, (name, recipe) in enumerate(named.items(), 1):
         if done.get(name, {}).get("settings") == asdict(recipe):
@@ -85,7 +88,7 @@ def evaluate(lm: LanguageModel, rows: Sequence[torch.Tensor], named: dict[str, R
     lines = [dict(done[name]) for name in named]
     base = lines[0]["by_window"]
     for one in lines:
-        more, error = loss(one.pop("by_window"), base)
+        more, error = increase(one.pop("by_window"), base)
         one |= {"more": more, "more_error": None if math.isnan(error) else error}
     return lines
 
@@ -110,7 +113,7 @@ def show(lm: LanguageModel, lines: Sequence[dict[str, Any]], console: Console) -
     console.print("cycles: linear layers one by one, 16 tokens at a time, and attention, where it "
                   "is converted, in the middle of a window;\nloads and all, by the cycle model; "
                   "dense: one MAC per PE and cycle, its loads not counted", highlight=False)
-    console.print("pJ per MAC of a dense layer, two ways of counting that do not compare: "
+    console.print("pJ per MAC of a dense model, two ways of counting that do not compare: "
                   "golden/model_energy.py", highlight=False)
 
 
@@ -138,6 +141,9 @@ def recipes(args: argparse.Namespace) -> dict[str, Recipe]:
         raise RecipeError(f"--price {args.price}: must be positive")
     found = SETS[args.set]() if args.set else sweep(numbers["k_mad"], numbers["price"], args.step,
                                                     args.attention)
+    if args.set and (args.wgt != "shipped" or args.group) and all(
+            one.wgt != "shipped" for one in found.values()):
+        raise RecipeError(f"--set {args.set}: has weights of its own; leave out --wgt and --group")
     given = {name: one if one.wgt != "shipped" else one.with_(wgt=args.wgt, group=args.group)
              for name, one in found.items()}
     return {"unquantised": Recipe(acts="float"), **given}
@@ -172,7 +178,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--pe", default="16x16", metavar="RxC",
                    help="the array whose cycles are estimated (default: 16x16)")
     p.add_argument("--attention", action="store_true", help="attention's products as well, with "
-                   "4-bit K and V")
+                   "4-bit K and V (W8A8: of 8 bits)")
     p.add_argument("--json", type=Path, metavar="FILE", help="also write the figures as JSON")
     p.add_argument("--plot", type=Path, metavar="FILE",
                    help="also draw perplexity against energy, .svg or .png")

@@ -75,7 +75,7 @@ def gptq(weight: Tensor, hessian: Tensor, group: int = 0, bits: int = 4) -> WgtG
         codes[k] = code.to(torch.int8)
         error = (w[:, k] - code * found[-1]) / u[k, k]
         w[:, k + 1:] -= error.unsqueeze(1) * u[k, k + 1:]
-    return WgtGrid(codes, torch.stack(found), None, group)
+    return WgtGrid(codes, torch.stack(found), None, group, bits)
 
 
 @torch.no_grad()

@@ -18,10 +18,11 @@ class WgtGrid:
     input with the weights' sum; here the weights have one, and the acts are summed).
     """
 
-    codes: Tensor              #: int8 [K, N], -8 .. 7
+    codes: Tensor              #: int8 [K, N], signed, of `bits` bits
     scale: Tensor              #: float64 [G, N]
     offset: Tensor | None      #: float64 [G, N]
     group: int                 #: inputs per group; K when there is one
+    bits: int = 4
     turned: bool = False       #: of weights turned by a Hadamard matrix (`golden.rotation`)
 
     @property
@@ -41,4 +42,4 @@ class WgtGrid:
         """Output channel n becomes what channel columns[n] was. columns: int64 [N]."""
         return WgtGrid(self.codes[:, columns].contiguous(), self.scale[:, columns].contiguous(),
                        None if self.offset is None else self.offset[:, columns].contiguous(),
-                       self.group, self.turned)
+                       self.group, self.bits, self.turned)

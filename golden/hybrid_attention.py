@@ -67,21 +67,24 @@ def quantise_rows(x: Tensor, bits: int,
 
 @dataclass
 class HybridAttention:
-    """The attention of one module: codes Q and P, holds K and V as 4-bit weights."""
+    """The attention of one module: codes Q and P, holds K and V as weights of `kv_bits`."""
 
     coder: ActCoder                     #: of Q
     window: int                         #: L of P, for what counts as salient
     kv_bits: int = 4
     products: Products | None = None    #: None: the golden ones
     shares: Sequence[float] = (1.0,)    #: for the scales of K
-    k_mean: Tensor | None = None        #: taken off all keys: float [KV heads, 1, D]
+    k_mean: Tensor | None = None        #: taken off all keys: float [H, 1, D]
     rotate: bool = False                #: Q and K turned by a Hadamard matrix
     v_group: int = 0                    #: values of a token's V per scale; 0: all of a head's
+    sharing: int = 1                    #: heads of queries that share their keys and values
     counts: Counts = field(default_factory=Counts)     #: of P
     head_dim: int = 0                   #: D
     pairs: int = 0                      #: of a query and a key that it may see, all heads
     keep: bool = False                  #: products are kept, for who wants to look at them
-    kept: list[Product] = field(default_factory=list, repr=False)   #: of the last call
+    #: Products of the last call, those that need nothing of each other together: the scores of all
+    #: heads, then for each part of V the contexts of all heads.
+    kept: list[list[Product]] = field(default_factory=list, repr=False)
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None,
                  scaling: float) -> Tensor:
@@ -116,7 +119,7 @@ class HybridAttention:
         products = self.products or golden_products
         heads = list(zip(level.flatten(0, 1).to(torch.int64), codes.flatten(0, 1), strict=True))
         if self.keep:
-            self.kept += heads
+            self.kept.append(heads)
         sums = products(heads)
         return torch.stack(sums).unflatten(0, level.shape[:2]).double()
 

@@ -48,8 +48,8 @@ def costs(model: nn.Module, report: Report, recipe: Recipe) -> dict[str, float]:
         scales = grid.scale.numel() * SCALE_BITS * (1 if grid.offset is None else 2)
         traffic = Traffic(layer.in_features, layer.out_features, 1 - counts.silent / counts.values,
                           counts.salient / counts.values,
-                          recipe.wgt_bits + scales / grid.codes.numel(), coder.window, grid.groups,
-                          recipe.acts, grid.groups if coder.group else 1, recipe.wgt_bits)
+                          grid.bits + scales / grid.codes.numel(), coder.window, grid.groups,
+                          recipe.acts, grid.groups if coder.group else 1, grid.bits)
         times = counts.values / layer.in_features
         parts.append((times, traffic))
         macs += times * traffic.macs
@@ -81,20 +81,22 @@ def _total(counts: Any) -> Counts:
 
 
 def _attention(one: HybridAttention, recipe: Recipe) -> Iterator[tuple[float, Traffic]]:
-    """Both products of a query head, and how often they were computed.
+    """Both products of a head's queries, and how often they were computed.
 
-    K and V come from memory like weights, for every head of queries and every batch of tokens.
+    K and V come from memory like weights, once per batch of tokens for all heads that share them.
     """
     q, p = one.coder.counts, one.counts
     queries, slices = q.values / one.head_dim, p.values / one.pairs
     keys, bits = one.pairs / queries, one.kv_bits
     yield queries, Traffic(one.head_dim, keys, 1 - q.silent / q.values, q.salient / q.values,
-                           bits + SCALE_BITS / one.head_dim, recipe.window, 1, recipe.acts, 1, bits)
+                           bits + SCALE_BITS / one.head_dim, recipe.window, 1, recipe.acts, 1,
+                           bits, one.sharing)
     # Probabilities have 127 levels also where other acts have 7.
     acts = "int8" if recipe.acts == "int4" else recipe.acts
     yield queries * slices, Traffic(
         keys, one.head_dim / slices, 1 - p.silent / p.values, p.salient / p.values,
-        bits + SCALE_BITS * slices / one.head_dim, one.window, 1, acts, 1, bits)
+        bits + SCALE_BITS * slices / one.head_dim, one.window, 1, acts, 1, bits,
+        one.sharing)
 
 
 @torch.no_grad()
@@ -102,12 +104,15 @@ def on_array(model: Any, report: Report, row: Tensor, window: int,
              array: Array) -> dict[str, float]:
     """Cycles per token, dense ones beside them; `cycles_attention` is part of `cycles`.
 
-    Linear layers: of the first `BATCH` tokens of a window, int64 [T]. Attention: of as many in the
-    middle of it, with all keys up to there; one module stands for all.
+    Linear layers: of the first `BATCH` tokens of a window, int64 [T], and none of a layer that they
+    do not reach. Attention: of as many in the middle of it, with all keys up to there; one module
+    stands for all. Its contexts wait for the softmax of its scores, so they are programs of their
+    own.
     """
     model(row[None, :BATCH], use_cache=False)
     cycles, dense = array.layers(model, {name: coder.last[:BATCH]
-                                            for name, coder in report.coders.items()}, window)
+                                            for name, coder in report.coders.items()
+                                            if coder.counts.values}, window)
     if not report.attention:
         return {"cycles": cycles, "cycles_dense": dense}
     modules = list(report.attention.values())
@@ -115,7 +120,10 @@ def on_array(model: Any, report: Report, row: Tensor, window: int,
     chosen.keep = True
     model(row[None, :(len(row) + BATCH) // 2], use_cache=False)
     chosen.keep = False
-    more, more_dense = (part * len(modules) for part in array.products(
-        [(level[-BATCH:], codes) for level, codes in chosen.kept], window))
+    more = more_dense = 0.0
+    for program in chosen.kept:
+        found = array.products([(level[-BATCH:], codes) for level, codes in program], window)
+        more, more_dense = more + len(modules) * found[0], more_dense + len(modules) * found[1]
+    chosen.kept = []
     return {"cycles": cycles + more, "cycles_dense": dense + more_dense,
             "cycles_attention": more, "cycles_attention_dense": more_dense}

@@ -7,7 +7,8 @@ share p this saves 1 - [(1-p) 0.03 + p 0.23] / 0.23 of INT8's energy: 84.66 % at
 
 *with data movement*: the additions and multiplications that are made (none for a silent input),
 plus what moves: weights from DRAM once per batch and from SRAM for every row read, acts in and out
-of SRAM, sums of 32 bits in an accumulator. Constants: Horowitz, ISSCC 2014, 45 nm.
+of SRAM, sums of 32 bits in an accumulator. Keys and values are weights that heads of a group share;
+writing them is left out. Constants: Horowitz, ISSCC 2014, 45 nm.
 """
 
 from __future__ import annotations
@@ -27,18 +28,19 @@ SUM_ADD = ADD32
 
 @dataclass(frozen=True)
 class Traffic:
-    """One layer, per token. `live`, `salient`: shares of its K inputs."""
+    """One layer, per token (of attention: per token and head); shares are of its K inputs."""
 
     k: float
     n: float
-    live: float             #: inputs that are not silent
-    salient: float          #: salient inputs, of hybrid acts
+    live: float             #: share that is not silent
+    salient: float          #: share that is salient, of hybrid acts
     wgt_bits: float         #: per weight, scales included
     window: int             #: L: additions of the running sum to V, per output and pass
     groups: int = 1         #: passes, each with sums that leave the array
     acts: str = "hybrid"    #: or "int8", "int4"
     steps: int = 1          #: of the acts
     code_bits: int = 4      #: of a weight's code
+    shared: int = 1         #: products of a token that share a fetch of the weights from DRAM
 
     @property
     def macs(self) -> float:
@@ -54,7 +56,8 @@ def multiplication(act_bits: int, code_bits: int) -> float:
 def op_count(layer: Traffic) -> float:
     """pJ per token, the papers' way."""
     if layer.acts != "hybrid":
-        return layer.macs * (MAC8 if layer.acts == "int8" else multiplication(4, 4) + ADD8)
+        return layer.macs * (MAC8 if layer.acts == "int8" else multiplication(4, layer.code_bits)
+                              + ADD8)
     return layer.macs * (layer.salient * MAC8 + (1 - layer.salient) * ADD8)
 
 
@@ -68,7 +71,8 @@ def movement(layer: Traffic) -> float:
     else:
         act_bits = 8 if layer.acts == "int8" else 4
         operations = layer.macs * layer.live * (multiplication(act_bits, layer.code_bits) + SUM_ADD)
-    weights = layer.macs * layer.wgt_bits * (DRAM_BIT / BATCH + layer.live * SRAM_BIT)
+    fetches = BATCH * layer.shared
+    weights = layer.macs * layer.wgt_bits * (DRAM_BIT / fetches + layer.live * SRAM_BIT)
     acts = (layer.k * act_bits + layer.steps * SCALE_BITS) * SRAM_BIT * 2
     outputs = layer.n * layer.groups * 32 * SRAM_BIT * 2
     return operations + weights + acts + outputs

@@ -74,8 +74,8 @@ def score(lm: LanguageModel, rows: Sequence[Tensor],
     return Score(tuple(found), size)
 
 
-def loss(one: Sequence[tuple[float, int]],
-         base: Sequence[tuple[float, int]]) -> tuple[float, float]:
+def increase(one: Sequence[tuple[float, int]],
+             base: Sequence[tuple[float, int]]) -> tuple[float, float]:
     """By how much perplexity is higher than `base`'s, and the standard error of that; as shares.
 
     Both are `Score.by_window` of the same windows. The error is that of the mean of the windows'

@@ -73,7 +73,7 @@ class Recipe:
         if unknown := sorted(set(self.k_mads) - set(KINDS.values())):
             raise RecipeError(f"recipe: k_mads of {unknown[0]!r}, choose from "
                               f"{', '.join(sorted(set(KINDS.values())))}")
-        for name in ("window", "sal_bits", "kv_bits"):
+        for name in ("window", "sal_bits"):
             if getattr(self, name) < 1:
                 raise RecipeError(f"recipe: {name} {getattr(self, name)}, must be at least 1")
         for name in ("kv_bits", "wgt_bits"):
@@ -139,11 +139,11 @@ class Recipe:
         if self.acts == "float":
             return "acts are not integers"
         if self.wgt_bits > 4:
-            return f"weights of {self.wgt_bits} bits: its own have 4"
+            return f"weights of {self.wgt_bits} bits: the machine's have 4"
+        if self.attention and self.kv_bits > 4:
+            return f"K and V of {self.kv_bits} bits: weights have 4"
         if self.acts != "hybrid":
             return ""               # integers of at most 8 bits: spikes and salient values
         if self.unsigned_window and self.unsigned_window != self.window:
             return "two windows: a machine has one, so it takes two machines"
-        if self.attention and self.kv_bits > 4:
-            return f"K and V of {self.kv_bits} bits: weights have 4"
         return ""

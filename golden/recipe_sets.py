@@ -65,11 +65,10 @@ def groups() -> dict[str, Recipe]:
     """Weights by GPTQ in groups of several sizes: the fewer, the fewer passes and cycles."""
     found = {}
     for size in (32, 64, 192, 0):
-        base = Recipe(wgt="gptq", group=size)
+        base = Recipe(wgt="gptq", group=size, step="group" if size else "token")
         name = f"groups of {size}" if size else "one scale per channel"
         found[f"{name}, W4A8"] = base.with_(acts="int8")
-        found[f"{name}, W4A4&8 price 5e-06"] = base.with_(price=5e-6,
-                                                          step="group" if size else "token")
+        found[f"{name}, W4A4&8 price 5e-06"] = base.with_(price=5e-6)
     return found
 
 

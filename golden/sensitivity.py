@@ -28,12 +28,13 @@ def sensitivities(model: nn.Module, rows: Iterable[Tensor],
     """F of every linear layer's inputs, float64 [K], by module name; nats per squared unit of x.
 
     model: as `transformers`' causal models, with `get_input_embeddings`; left as it was. rows:
-    int64 [T] token ids each, of calibration text; a layer that it never called has 0.
-    `tell` is called after each; `seed` draws y.
+    int64 [T] token ids each, of calibration text. `tell` is called after each; `seed` draws y.
+    Means are of the tokens that a layer sees; one that sees none is left out.
     """
     wanted = {name: part for name, part in model.named_modules() if isinstance(part, nn.Linear)}
     sums = {name: torch.zeros(part.in_features, dtype=torch.float64)
             for name, part in wanted.items()}
+    counts = dict.fromkeys(sums, 0)
     inputs: dict[str, Tensor] = {}
 
     def watch(name: str) -> Callable[..., None]:
@@ -42,21 +43,23 @@ def sensitivities(model: nn.Module, rows: Iterable[Tensor],
             inputs[name] = args[0]
         return hook
 
-    def take() -> None:
+    def take(tokens: int) -> None:
         for name, x in inputs.items():
-            if x.grad is None:                  # nothing that was predicted came of it
-                continue
-            sums[name] += x.grad.reshape(-1, x.shape[-1])[1:].double().square().sum(0)
+            first = 1 if x.numel() == tokens * x.shape[-1] else 0       # 0: an expert, of some
+            counts[name] += x.numel() // x.shape[-1] - first
+            if x.grad is not None:              # else nothing that was predicted came of it
+                grad = x.grad.reshape(-1, x.shape[-1])[first:]
+                sums[name] += grad.double().square().sum(0)
         inputs.clear()
         tell()
 
     hooks = [part.register_forward_pre_hook(watch(name)) for name, part in wanted.items()]
     try:
-        count = _backward(model, rows, take, seed)
+        _backward(model, rows, take, seed)
     finally:
         for handle in hooks:
             handle.remove()
-    return {name: total / max(count, 1) for name, total in sums.items()}
+    return {name: total / counts[name] for name, total in sums.items() if counts[name]}
 
 
 @dataclass
@@ -89,26 +92,28 @@ def query_sensitivities(model: nn.Module, rows: Iterable[Tensor], turned: bool =
     watches = {name: _Watch(turned) for name in attention_modules(trial)}
     set_attention(trial, watches)
     sums: dict[str, Tensor] = {}
+    count = 0
 
-    def take() -> None:
+    def take(tokens: int) -> None:
+        nonlocal count
+        count += tokens - 1
         for name, watch in watches.items():
-            assert watch.query is not None and watch.query.grad is not None
-            found = watch.query.grad[0, :, 1:].double().square().sum(1, keepdim=True)
-            sums[name] = sums[name] + found if name in sums else found
+            if watch.query is not None and watch.query.grad is not None:
+                found = watch.query.grad[0, :, 1:].double().square().sum(1, keepdim=True)
+                sums[name] = sums[name] + found if name in sums else found
             watch.query = None
         tell()
 
-    count = _backward(trial, rows, take, seed)
-    return {name: total / max(count, 1) for name, total in sums.items()}
+    _backward(trial, rows, take, seed)
+    return {name: total / count for name, total in sums.items()}
 
 
-def _backward(model: nn.Module, rows: Iterable[Tensor], take: Callable[[], None],
-              seed: int) -> int:
-    """Gradients of every window's loss; `take` is called after each. The tokens that count."""
+def _backward(model: nn.Module, rows: Iterable[Tensor], take: Callable[[int], None],
+              seed: int) -> None:
+    """Gradients of every window's loss; `take` is called after each, with its tokens."""
     flags = [(part, part.requires_grad) for part in model.parameters()]
     embedding: Any = model.get_input_embeddings()               # type: ignore[operator]
     draw = torch.Generator().manual_seed(seed)
-    count = 0
     try:
         for part, _ in flags:
             part.requires_grad_(False)
@@ -118,10 +123,8 @@ def _backward(model: nn.Module, rows: Iterable[Tensor], take: Callable[[], None]
                 logits = model(row[None], use_cache=False).logits[0].float()
                 y = torch.multinomial(logits.detach().softmax(-1), 1, generator=draw)[:, 0]
                 fn.cross_entropy(logits, y, reduction="sum").backward()
-            count += len(row) - 1
             embedding.weight.grad = None
-            take()
+            take(len(row))
     finally:
         for part, flag in flags:
             part.requires_grad_(flag)
-    return count

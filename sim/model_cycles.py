@@ -48,13 +48,14 @@ class CycleModel:
                window: int) -> tuple[float, float]:
         """(cycles, a dense array's cycles) per token of all converted linear layers.
 
-        levels: int64 [T, K] for every layer. Of layers that are alike, by the last part of their
-        name and their shape, the middle one stands for all. Dense: one MAC per PE and cycle.
+        levels: int64 [T, K] of every layer that counts. Of layers that are alike, by the last part
+        of their name and their shape, the middle one stands for all. Dense: one MAC per PE and
+        cycle.
         """
         cfg = self.cfg.with_(window=window)
         alike: dict[tuple[str, int, int, int, bool], list[HybridLinear]] = {}
         for name, module in model.named_modules():
-            if isinstance(module, HybridLinear):
+            if isinstance(module, HybridLinear) and name in levels:
                 key = (name.rpartition(".")[2], module.in_features, module.out_features,
                        module.grid.groups, module.grid.offset is None)
                 alike.setdefault(key, []).append(module)

@@ -267,6 +267,7 @@ def test_weights_of_8_bits(model, wgt):
     fast = copy.deepcopy(model)
     convert(fast, recipe, grids=grids)
     assert torch.equal(logits(exact), logits(fast))
+    assert Recipe(acts="int8", attention=True, kv_bits=8).executable
     assert recipe.executable and not recipe.with_(wgt_bits=4).executable
     with pytest.raises(RecipeError, match="shipped"):
         Recipe(wgt_bits=8)
@@ -287,10 +288,15 @@ def test_a_price_with_attention_asks_for_queries(model):
 def test_grids_that_were_made_for_another_recipe(model):
     turned = Recipe(wgt="gptq", rotate=True)
     grids = gptq_grids(model, turned, IDS)
-    with pytest.raises(ModelError, match="weights turned by"):
-        convert(copy.deepcopy(model), Recipe(wgt="gptq"), grids=grids)
-    with pytest.raises(ModelError, match="weights not turned"):
-        convert(copy.deepcopy(model), turned, grids=gptq_grids(model, Recipe(wgt="gptq"), IDS))
+    plain = gptq_grids(model, Recipe(wgt="gptq"), IDS)
+    for found, recipe, words in (
+            (grids, Recipe(wgt="gptq"), "4 bits, turned, the recipe of .* not turned"),
+            (plain, turned, "4 bits, not turned"),
+            (plain, Recipe(wgt="gptq", wgt_bits=8), "4 bits, .* of groups of .* 8 bits"),
+            (plain, Recipe(wgt="gptq", group=8), "recipe of groups of 8,"),
+            (grids, Recipe(), "no grid that a model is shipped with")):
+        with pytest.raises(ModelError, match=words):
+            convert(copy.deepcopy(model), recipe, grids=found)
     convert(model, turned, grids=grids)
 
 
@@ -301,6 +307,8 @@ def test_experts_are_reported():
         hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
         num_key_value_heads=2, num_local_experts=2, vocab_size=20)).eval()
     report = convert(moe, Recipe())
-    kept = [line for line in report.lines if "experts" in line.name]
-    assert kept and all("many matrices" in line.how and not line.converted for line in kept)
+    kept = {line.name.rpartition("mlp.")[2]: line for line in report.lines if "mlp" in line.name}
+    assert "holds a parameter of 2 x 64 x 16" in kept["experts"].how
+    assert "holds a parameter of 2 x 16" in kept["gate"].how
+    assert not any(line.converted for line in kept.values())
     assert any(line.name.endswith("q_proj") and line.converted for line in report.lines)

@@ -17,8 +17,8 @@ from golden.evaluate_plot import front
 from golden.gguf_model import ModelError
 from golden.model_energy import MAC8, Traffic, movement, op_count
 from golden.models import LanguageModel, load
-from golden.perplexity import loss, score, windows
-from golden.recipe import Recipe
+from golden.perplexity import increase, score, windows
+from golden.recipe import Recipe, RecipeError
 from golden.recipe_sets import KEYS, SETS
 from tests.golden.lms import llama, opt
 
@@ -65,17 +65,17 @@ def test_windows_of_a_short_text(folder):
         windows(lm, TEXT, 99, 1)
 
 
-def test_the_error_of_a_loss():
+def test_the_error_of_an_increase():
     """Windows that are hard for both say nothing; the error is that of a ratio of sums."""
     base = [(30.0, 10), (80.0, 20), (10.0, 10)]
-    assert loss(base, base) == (0, 0)
+    assert increase(base, base) == (0, 0)
     even = [(nats + 0.1 * tokens, tokens) for nats, tokens in base]
-    assert loss(even, base) == pytest.approx((math.expm1(0.1), 0.0), abs=1e-12)
-    more, error = loss([(31.0, 10), (84.0, 20), (13.0, 10)], base)
+    assert increase(even, base) == pytest.approx((math.expm1(0.1), 0.0), abs=1e-12)
+    more, error = increase([(31.0, 10), (84.0, 20), (13.0, 10)], base)
     assert more == pytest.approx(math.expm1(0.2))
     # Windows lie 1 nat below, on and above the mean of 0.2 per token: sqrt(2 * 3 / 2) / 40.
     assert error == pytest.approx(math.exp(0.2) * math.sqrt(3) / 40)
-    assert math.isnan(loss(base[:1], base[:1])[1])
+    assert math.isnan(increase(base[:1], base[:1])[1])
 
 
 def test_table_json_and_going_on(folder, tmp_path, monkeypatch, capsys):
@@ -200,9 +200,32 @@ def test_recipe_names():
 
 
 def test_sizes_of_groups():
-    found = named("--set", "groups", "--wgt", "rtn")
+    found = named("--set", "groups")
     assert all(one.wgt == "gptq" for name, one in found.items() if name != "unquantised")
     assert [one.group for one in found.values()] == [0, 32, 32, 64, 64, 192, 192, 0, 0]
+    with pytest.raises(RecipeError, match="leave out --wgt and --group"):
+        named("--set", "groups", "--wgt", "rtn")
+
+
+def test_groups_that_do_not_divide_are_found_before_anything_is_measured(tmp_path):
+    lm = LanguageModel("x", opt(), SimpleNamespace(decode=lambda ids: "x" * len(ids)), 32, "")
+    with pytest.raises(ModelError, match="no multiple of the weight group 64"):
+        evaluate.evaluate(lm, [torch.arange(20)], named("--set", "groups"), tmp_path / "kept.json",
+                          None)
+    assert not (tmp_path / "kept.json").exists()
+
+
+def test_the_set_of_groups_can_be_obeyed(monkeypatch):
+    monkeypatch.setattr(Calibration, "rows", [torch.arange(16)])
+    lm = LanguageModel("x", opt(hidden_size=192, ffn_dim=384, word_embed_proj_dim=192), None, 32,
+                       "")
+    calibration = Calibration(lm)
+    for recipe in list(named("--set", "groups").values())[1:]:
+        trial = copy.deepcopy(lm.model)
+        report = calibration.convert(trial, recipe)
+        with torch.no_grad():
+            assert bool(torch.isfinite(trial(torch.arange(16)[None]).logits).all())
+        assert all(line.converted for line in report.lines if "lm_head" not in line.name)
 
 
 @pytest.mark.parametrize("kind", sorted(set(SETS) - {"groups"}))

@@ -1,6 +1,7 @@
 """Shares and energies of a converted model, against counting by hand."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,7 +9,17 @@ import torch
 from golden.conversion import convert
 from golden.hybrid_linear import HybridLinear
 from golden.model_costs import costs, on_array
-from golden.model_energy import ADD8, BATCH, MAC8, MUL8, Traffic, movement, multiplication, op_count
+from golden.model_energy import (
+    ADD8,
+    BATCH,
+    DRAM_BIT,
+    MAC8,
+    MUL8,
+    Traffic,
+    movement,
+    multiplication,
+    op_count,
+)
 from golden.recipe import Recipe
 from tests.golden.lms import llama
 
@@ -71,6 +82,25 @@ def test_energy_of_a_layer_by_hand():
     more = movement(Traffic(64, 32, 0.5, 0.1, 4.5, 7, code_bits=8)) - movement(layer)
     assert more == pytest.approx(64 * 32 * 0.1 * MUL8 / 2), "a wider multiplier for salient acts"
     assert multiplication(8, 8) == MUL8 and multiplication(8, 4) == MUL8 / 2
+    plain = Traffic(64, 32, 1.0, 0.0, 8.0, 7, acts="int4", code_bits=8)
+    assert op_count(plain) == pytest.approx(64 * 32 * (MUL8 / 2 + ADD8))
+    once = movement(layer) - movement(replace(layer, shared=3))
+    assert once == pytest.approx(64 * 32 * 4.5 * DRAM_BIT / BATCH * 2 / 3), "a fetch for three"
+
+
+def test_energy_of_attention_is_that_of_its_two_products():
+    recipe = Recipe(acts="int8", attention=True, v_group=4)
+    model, report, both = converted(recipe)
+    _, _, alone = converted(recipe.with_(attention=False, v_group=0))
+    # Mean keys per query 12.5, scales of 16 bits: one per key of 8 values, and per 4 values of V.
+    # Two heads of queries share a head of keys. Silent shares as counted.
+    silent = {key: both[f"zeros_{key}"] for key in "qp"}
+    scores = movement(Traffic(8, 12.5, 1 - silent["q"], 0, 4 + 16 / 8, 7, acts="int8", shared=2))
+    slices = 2 * movement(Traffic(12.5, 4, 1 - silent["p"], 0, 4 + 16 / 4, 7, acts="int8",
+                                  shared=2))
+    want = alone["energy_movement"] * alone["macs"] + 2 * 4 * (scores + slices)
+    assert both["energy_movement"] * both["macs"] == pytest.approx(want, rel=1e-2)
+    assert next(iter(report.attention.values())).sharing == 2
 
 
 class Spy:
@@ -82,12 +112,16 @@ class Spy:
 
     def products(self, products, window):
         assert window == 7
+        assert len({len(codes) for _, codes in products}) == 1, "scores or contexts, not both"
         heads = [(tuple(level.shape), tuple(codes.shape)) for level, codes in products]
         keys = (24 + BATCH) // 2
-        assert heads == [((BATCH, 8), (8, keys))] * 4 + [((BATCH, keys), (keys, 8))] * 4
-        level = products[4][0]
+        if heads[0][0] == (BATCH, 8):
+            assert heads == [((BATCH, 8), (8, keys))] * 4
+            return 5.0, 2.0
+        assert heads == [((BATCH, keys), (keys, 8))] * 4
+        level = products[0][0]
         assert bool((level[0, keys - BATCH + 1:] == 0).all()), "what comes later is masked"
-        return 7.0, 3.0
+        return 2.0, 1.0
 
 
 def test_cycles_of_layers_and_attention():

@@ -90,5 +90,33 @@ def test_queries_as_their_layer_has_them():
         grads.append(outs[-1].grad[0, 1:])
     hook.remove()
     want = torch.cat(grads).double().square().mean(0).reshape(heads, 1, size)
-    ratio = found[name] / want
-    assert torch.allclose(ratio, ratio.mean(), rtol=1e-2), "equal but for one scale"
+    # Its queries are scaled by D^-0.5 before attention sees them.
+    assert torch.allclose(found[name], want * size, rtol=1e-2)
+
+
+def test_layers_that_see_some_tokens_or_none():
+    """As experts do: means are of the tokens that come by, and none is no zero."""
+    model = llama()
+    mlp = model.model.layers[0].mlp
+    model.model.layers[0].mlp = Routed(mlp)
+    found = sensitivities(model, ROWS)
+    name = "model.layers.0.mlp"
+    assert f"{name}.unused" not in found
+    want = sensitivities(llama(), ROWS)
+    # Every other token, among them the first of a window; the others' mean is near all tokens'.
+    share = found[f"{name}.inner.down_proj"].sum() / want[f"{name}.down_proj"].sum()
+    assert 0.3 < float(share) < 3
+
+
+class Routed(nn.Module):
+    """Sends every other token to a network, flat, as experts get them."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner, self.unused = inner, nn.Linear(32, 32)
+
+    def forward(self, x):
+        flat = x.reshape(-1, x.shape[-1])
+        out = torch.zeros_like(flat)
+        out[1::2] = self.inner(flat[1::2])
+        return out.reshape(x.shape)

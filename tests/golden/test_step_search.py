@@ -87,13 +87,13 @@ def test_negative_values_of_unsigned_acts_do_not_count():
 
 
 def test_a_sensitivity_for_all_heads_or_one_each():
-    x = HEAVY[:8].reshape(8, 4, 4, 8)
-    one = torch.rand(8, generator=torch.Generator().manual_seed(2)) + 0.1
-    each = one.expand(4, 1, 8)
-    assert torch.equal(searched_steps(x[:, :, 0], one, 0.01, 7, 8, 9),
-                       searched_steps(x[:, :, 0], each[:, 0], 0.01, 7, 8, 9))
-    assert torch.equal(searched_steps(x, one, 0.01, 7, 8, 9),
-                       searched_steps(x, each, 0.01, 7, 8, 9))
-    for wrong in (torch.ones(7), torch.ones(3, 1, 8), torch.ones(1, 2, 4, 4, 8), torch.ones(1)):
+    x = HEAVY.reshape(2, 4, 6, 32)                                  # windows, heads, tokens
+    each = 10 ** (4 * torch.rand(4, 1, 32, generator=torch.Generator().manual_seed(2)) - 3)
+    found = searched_steps(x, each, 0.01, 7, 8, 9)
+    for head in range(4):
+        alone = searched_steps(x[:, head], each[head, 0], 0.01, 7, 8, 9)
+        assert torch.equal(found[:, head], alone)
+        assert not torch.equal(alone, searched_steps(x[:, head], each[head - 1, 0], 0.01, 7, 8, 9))
+    for wrong in (torch.ones(7), torch.ones(3, 1, 32), torch.ones(1, 2, 4, 6, 32), torch.ones(1)):
         with pytest.raises(ValueError, match="does not fit"):
             searched_steps(x, wrong, 0.01, 7, 8, 9)
