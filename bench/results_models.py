@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench.results_base import Json, paragraphs, plot, table
+from golden.perplexity import percent
 
 MODELS = """What models lose on integers, in perplexity on the opening of *Persuasion*, which
 nothing was trained or calibrated on. *salient*, *by MAC* and *zeros* are shares of the inputs of
@@ -30,8 +31,7 @@ def models(report: Json, drawn: str = "") -> str:
     attention = any("salient_q" in one for one in lines)
     rows = []
     for one in lines:
-        error = f" ± {100 * one['more_error']:,.1f}" if one["more_error"] else ""
-        row = [one["recipe"], f"{one['ppl']:,.2f}", f"{one['more']:+,.1%}{error}",
+        row = [one["recipe"], f"{one['ppl']:,.2f}", percent(one["more"], one["more_error"]),
                f"{one['bits_per_byte']:.3f}"]
         if "salient" in one:
             row += [f"{one['salient']:.1%}", f"{one['salient_by_mac']:.1%}", f"{one['zeros']:.1%}",

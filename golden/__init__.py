@@ -2,10 +2,10 @@
 
 Reading order: salient (the step) -> codes -> events -> integrate -> fire -> layer; wgt beside it,
 and trains, how the machine stores a token. Whole language models: recipe, conversion (act_coder,
-step_search, grid, rotation, hybrid_linear, hybrid_attention), calibration (gptq, sensitivity,
-key_mean), models, perplexity, model_costs (model_energy), recipe_sets, evaluate. It imports nothing
-from the hardware, so that it can judge it (but for the command of evaluate, which asks the cycle
-model).
+step_search, layer_grids, grid, gptq, rotation, hybrid_linear, hybrid_attention), calibration
+(sensitivity, key_mean), models, perplexity, model_costs (model_energy), recipe_sets, evaluate. It
+imports nothing from the hardware, so that it can judge it (but for the command of evaluate, which
+asks the cycle model).
 Re-exported here is what most users need; the list of events is `golden.events.events` (the name
 here is the module's).
 """

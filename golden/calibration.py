@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from golden import austen
 from golden.cache import progress
-from golden.conversion import Report, calibrate, convert, gptq_grids
+from golden.conversion import Report, calibrate, convert
 from golden.grid import WgtGrid
 from golden.hybrid_linear import Products
 from golden.key_mean import key_means
+from golden.layer_grids import gptq_grids
 from golden.models import LanguageModel
 from golden.perplexity import windows
 from golden.recipe import Recipe

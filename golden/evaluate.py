@@ -27,12 +27,12 @@ from rich.table import Table
 from golden import austen
 from golden.cache import cache_dir, progress, replacing
 from golden.calibration import Calibration
-from golden.conversion import group_sizes
 from golden.fetch import HashMismatch, RealDataUnavailable
 from golden.gguf_model import ModelError
+from golden.layer_grids import group_sizes
 from golden.model_costs import Array, costs, on_array
 from golden.models import NAMES, LanguageModel, load
-from golden.perplexity import increase, score, windows
+from golden.perplexity import increase, percent, score, windows
 from golden.recipe import WGTS, Recipe, RecipeError
 from golden.recipe_sets import SETS, sweep
 
@@ -100,7 +100,7 @@ def show(lm: LanguageModel, lines: Sequence[dict[str, Any]], console: Console) -
                  "cycles/token", "of dense", "op-count pJ", "with movement pJ"):
         table.add_column(head, justify="left" if head == "recipe" else "right")
     for one in lines:
-        table.add_row(one["recipe"], f"{one['ppl']:.2f}", _more(one),
+        table.add_row(one["recipe"], f"{one['ppl']:.2f}", percent(one["more"], one["more_error"]),
                       f"{one['bits_per_byte']:.4f}", *(
             (f"{one['salient']:.1%}", f"{one['salient_by_mac']:.1%}", f"{one['zeros']:.1%}",
              *((f"{one['cycles']:,.0f}", f"{one['cycles'] / one['cycles_dense']:.2f}")
@@ -115,12 +115,6 @@ def show(lm: LanguageModel, lines: Sequence[dict[str, Any]], console: Console) -
                   "dense: one MAC per PE and cycle, its loads not counted", highlight=False)
     console.print("pJ per MAC of a dense model, two ways of counting that do not compare: "
                   "golden/model_energy.py", highlight=False)
-
-
-def _more(one: dict[str, Any]) -> str:
-    """How much is lost, in percent."""
-    error = one["more_error"]
-    return f"{one['more']:+,.1%}" + (f" ± {100 * error:,.1f}" if error else "")
 
 
 def recipes(args: argparse.Namespace) -> dict[str, Recipe]:

@@ -77,14 +77,18 @@ class HybridLinear(nn.Module):
             y = fn.linear(coded.flatten(-2), self._weight)
         return y if self.bias is None else y + self.bias
 
-    def _sums(self, level: Tensor, step: Tensor) -> Tensor:
-        """Sums, steps, scales and offsets applied: int64 [T, K], float64 [T, G or 1] -> [T, N]."""
-        assert self.products is not None
+    def passes(self, level: Tensor) -> list[Product]:
+        """A product for each weight group: level int64 [T, K]."""
         codes = self.grid.codes
         if self.grid.offset is not None:                # one more column gives the acts' own sum
             codes = torch.cat([codes, torch.ones(len(codes), 1, dtype=torch.int8)], 1)
         size = self.grid.group
-        found = self.products(list(zip(level.split(size, 1), codes.split(size), strict=True)))
+        return list(zip(level.split(size, 1), codes.split(size), strict=True))
+
+    def _sums(self, level: Tensor, step: Tensor) -> Tensor:
+        """Sums, steps, scales and offsets applied: int64 [T, K], float64 [T, G or 1] -> [T, N]."""
+        assert self.products is not None
+        found = self.products(self.passes(level))
         steps = step.expand(-1, len(found))
         total = torch.zeros(len(level), self.out_features, dtype=torch.float64)
         for group, sums in enumerate(found):

@@ -88,3 +88,8 @@ def increase(one: Sequence[tuple[float, int]],
     n = len(base)
     error = math.sqrt(spread * n / (n - 1)) / tokens if n > 1 else math.nan
     return math.expm1(mean), math.exp(mean) * error
+
+
+def percent(more: float, error: float | None) -> str:
+    """An increase in words: +2.3% ± 0.4."""
+    return f"{more:+,.1%}" + (f" ± {100 * error:,.1f}" if error else "")

@@ -30,12 +30,7 @@ def product_cycles(products: Sequence[Product], cfg: Config, name: str = "") -> 
 
 def layer_cycles(level: Tensor, layer: HybridLinear, cfg: Config) -> int:
     """Cycles of a layer alone: level int64 [T, K]. Raises as `product_cycles`."""
-    codes = layer.grid.codes
-    if layer.grid.offset is not None:       # the column that sums the acts
-        codes = torch.cat([codes, torch.ones(len(codes), 1, dtype=torch.int8)], 1)
-    size = layer.grid.group
-    return product_cycles(list(zip(level.split(size, 1), codes.split(size), strict=True)), cfg,
-                          layer.name)
+    return product_cycles(layer.passes(level), cfg, layer.name)
 
 
 @dataclass(frozen=True)

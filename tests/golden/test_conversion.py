@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from golden.conversion import calibrate, convert, gptq_grids, rounded
+from golden.conversion import calibrate, convert
 from golden.gguf_model import ModelError
 from golden.grid import WgtGrid
 from golden.hybrid_linear import HybridLinear, golden_product, golden_products
+from golden.layer_grids import gptq_grids, rounded
 from golden.recipe import Recipe, RecipeError
 from tests.golden.lms import llama, opt
 
